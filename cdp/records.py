@@ -1,0 +1,264 @@
+"""What travels between the wings: the value of each message on the log, as JSON.
+
+A message is a batch: the records of one partition that were made together. Parts that nobody on the way needs to
+read (`body`, `properties`, `context`, `traits`) are `msgspec.Raw`: their bytes pass through untouched.
+Moments are milliseconds since the epoch; ids of anchors and profiles are UUID text.
+"""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+NOTHING = Raw(b"")
+EMPTY_OBJECT = Raw(b"{}")
+
+EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
+
+
+class RawEvent(Struct, omit_defaults=True):
+    """One event as it was sent. `id` is its messageId, made by the collector when the sender gave none."""
+
+    id: str
+    type: EventType
+    body: Raw
+
+
+class RawBatch(Struct, omit_defaults=True):
+    """events.raw: what one request brought for one partition. `context` and `integrations` stood beside the batch."""
+
+    source: str
+    trace_id: str
+    received_at: int
+    events: list[RawEvent]
+    sent_at: str | None = None
+    ip: str | None = None
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+
+
+class QuarantinedEvent(Struct, omit_defaults=True):
+    """An event kept aside. `body` is text as received (it may be no JSON); `path` leads to the fault in it.
+
+    `status` tells the latest that happened to it: a later record with the same `id` replaces an earlier one.
+    """
+
+    id: str
+    source: str
+    trace_id: str
+    received_at: int
+    code: str
+    reason: str
+    body: str
+    path: str = ""
+    message_id: str = ""
+    sent_at: str | None = None
+    status: Literal["quarantined", "replayed", "discarded"] = "quarantined"
+    changed_at: int = 0
+
+
+class QuarantinedBatch(Struct):
+    """events.quarantined."""
+
+    events: list[QuarantinedEvent]
+
+
+class ResolvedEvent(Struct, omit_defaults=True):
+    """An event and the anchor it is stored under. (`offset`, `index`) is its place in events.raw, same partition.
+
+    `profile_id` is the profile at the time of resolving; the current one is `identity_map[anchor_id]`.
+    `name` is the track event's or the page's name. `at` is when it happened, by the corrected clock of the sender.
+    """
+
+    offset: int
+    index: int
+    source: str
+    trace_id: str
+    received_at: int
+    id: str
+    type: EventType
+    at: int
+    anchor_id: str
+    profile_id: str
+    name: str = ""
+    user_id: str = ""
+    anonymous_id: str = ""
+    group_id: str = ""
+    properties: Raw = EMPTY_OBJECT
+    context: Raw = EMPTY_OBJECT
+    traits: Raw = EMPTY_OBJECT
+
+
+class ResolvedBatch(Struct):
+    """events.resolved: in the order of events.raw."""
+
+    events: list[ResolvedEvent]
+
+
+class Identifier(Struct, frozen=True, order=True):
+    """A type and a normalised value."""
+
+    type: str
+    value: str
+
+
+class ObservationAdded(Struct, tag="observation_added", tag_field="change", omit_defaults=True):
+    """New identity-bearing content; `attributes` holds name, birthday, address and the like, normalised."""
+
+    anchor_id: str
+    source: str
+    first_seen: int
+    identifiers: list[Identifier]
+    attributes: dict[str, str] = {}
+    message_id: str = ""
+    trace_id: str = ""
+
+
+class LinkChanged(Struct, tag="link_changed", tag_field="change", omit_defaults=True):
+    """Evidence that two observations are one person, added or withdrawn. `value` is what both share, if anything.
+
+    `rule` is an identifier type (`email`), `alias`, `assert` or `deny`; `by` names who did it by hand.
+    """
+
+    left: str
+    right: str
+    rule: str
+    probability: float
+    at: int
+    version: int
+    value: str = ""
+    withdrawn: bool = False
+    message_id: str = ""
+    trace_id: str = ""
+    by: str = ""
+
+
+class AnchorAssigned(Struct, tag="anchor_assigned", tag_field="change", omit_defaults=True):
+    """An anchor belongs to a profile from now on; the highest `version` counts."""
+
+    anchor_id: str
+    profile_id: str
+    version: int
+    at: int
+    previous_id: str = ""
+    kind: Literal["observation", "session"] = "observation"
+    trace_id: str = ""
+
+
+class ProfileChanged(Struct, tag="profile_changed", tag_field="change", omit_defaults=True):
+    """`merged`: `other_id` was absorbed into `profile_id`. `split`: `other_id` came out of `profile_id`."""
+
+    profile_id: str
+    other_id: str
+    kind: Literal["merged", "split"]
+    reason: str
+    version: int
+    at: int
+    trace_id: str = ""
+
+
+IdentityChange = ObservationAdded | LinkChanged | AnchorAssigned | ProfileChanged
+
+
+class IdentityChanges(Struct):
+    """identity.changes: what one step of the resolver changed."""
+
+    changes: list[IdentityChange]
+
+
+class TouchedProfile(Struct, omit_defaults=True):
+    """A profile about which something is new in the warehouse, and the trace that made it so."""
+
+    profile_id: str
+    trace_id: str = ""
+    at: int = 0
+    reason: Literal["event", "identity", "timer", "definition"] = "event"
+
+
+class ProfilesTouched(Struct, omit_defaults=True):
+    """profiles.touched. `segment` asks for one segment over all profiles of this partition;
+
+    `definition_offset` is the place on the definitions topic that must be known before it is evaluated.
+    """
+
+    profiles: list[TouchedProfile] = []
+    segment: str = ""
+    definition_offset: int = -1
+    trace_id: str = ""
+
+
+class SegmentChange(Struct, omit_defaults=True):
+    """A profile came into or went out of a segment; `sequence` counts from 1 per (segment, profile)."""
+
+    segment: str
+    profile_id: str
+    change: Literal["entered", "exited"]
+    sequence: int
+    at: int
+    reason: str = "event"
+    trace_id: str = ""
+
+
+class SegmentChanges(Struct):
+    """segments.changes."""
+
+    changes: list[SegmentChange]
+
+
+class Delivery(Struct, omit_defaults=True):
+    """What became of one member at one destination. `id` is stable over retries; receivers dedupe on it."""
+
+    id: str
+    destination: str
+    connector: str
+    segment: str
+    profile_id: str
+    sequence: int
+    action: Literal["add", "remove"]
+    outcome: Literal["delivered", "retrying", "failed", "dropped"]
+    attempt: int
+    at: int
+    reason: str = ""
+    trace_id: str = ""
+
+
+class Deliveries(Struct):
+    """deliveries."""
+
+    deliveries: list[Delivery]
+
+
+class Definition(Struct, omit_defaults=True):
+    """definitions: one source, key, segment, destination … in full; `body` of None deletes it."""
+
+    kind: str
+    key: str
+    body: dict[str, Any] | None
+    at: int
+    by: str = ""
+
+
+encode = msgspec.json.Encoder().encode
+
+decode_raw = msgspec.json.Decoder(RawBatch).decode
+decode_quarantined = msgspec.json.Decoder(QuarantinedBatch).decode
+decode_resolved = msgspec.json.Decoder(ResolvedBatch).decode
+decode_identity = msgspec.json.Decoder(IdentityChanges).decode
+decode_touched = msgspec.json.Decoder(ProfilesTouched).decode
+decode_segments = msgspec.json.Decoder(SegmentChanges).decode
+decode_deliveries = msgspec.json.Decoder(Deliveries).decode
+decode_definition = msgspec.json.Decoder(Definition).decode
+
+
+def partition_of(key: str | bytes, partitions: int) -> int:
+    """The partition of a key: crc32, because a hash in C costs a tenth of Kafka's murmur2 in Python."""
+    return zlib.crc32(key.encode() if isinstance(key, str) else key) % partitions
+
+
+def new_trace_id() -> str:
+    """A fresh trace id: 32 hex digits, as W3C Trace Context has them."""
+    return uuid.uuid4().hex

@@ -1,0 +1,118 @@
+"""The contract between the ground and its wings: what a wing offers, and what it is given.
+
+A wing's `service.py` holds one `WING`, found through the entry points `cdp.wings`. It names the wing's roles (long-running
+workers, each can run alone), its gateway (an ASGI app that answers its own paths before FastAPI is asked) and its router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple, Protocol
+
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from cdp.clock import Clock
+from cdp.registry import Registry
+from cdp.settings import Settings
+from cdp.streams.base import Log
+from cdp.warehouse.base import Warehouse
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Health(NamedTuple):
+    """How a role is. `detail` says in words what is wrong and what to do; numbers go in `figures`."""
+
+    ok: bool
+    detail: str = ""
+    figures: Mapping[str, float] = {}
+
+
+class Role(Protocol):
+    """A long-running worker of a wing."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Begin to work; returns once it is ready."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish what is under way, commit it, and end."""
+        ...
+
+    def health(self) -> Health:
+        """How it is now; cheap, never waits."""
+        ...
+
+
+class Gateway(Protocol):
+    """An ASGI app that answers its own paths without FastAPI's per-request cost."""
+
+    name: str
+
+    def claims(self, path: str) -> bool:
+        """Whether this gateway answers the path."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready to answer."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuse new requests, finish those under way."""
+        ...
+
+    def health(self) -> Health:
+        """How it is now; cheap, never waits."""
+        ...
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The opened parts that a role works with. A part that the role did not ask for is missing and raises when used."""
+
+    settings: Settings
+    clock: Clock
+    log: Log
+    registry: Registry
+    _state: Redis | None = None
+    _warehouse: Warehouse | None = None
+    roles: list[Role | Gateway] = field(default_factory=list)
+
+    @property
+    def state(self) -> Redis:
+        """The Valkey or Redis client (bytes in, bytes out)."""
+        assert self._state is not None, "this role did not ask for the state"
+        return self._state
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The warehouse."""
+        assert self._warehouse is not None, "this role did not ask for the warehouse"
+        return self._warehouse
+
+
+class Wing(NamedTuple):
+    """What a wing offers."""
+
+    name: str
+    roles: Mapping[str, Callable[[Platform], Role]] = {}
+    gateways: Mapping[str, Callable[[Platform], Gateway]] = {}
+    router: Callable[[Platform], APIRouter] | None = None
+
+
+def wings() -> list[Wing]:
+    """Every installed wing, in the order in which an event meets them."""
+    order = ["ingest", "identity", "segments", "activation"]
+    found = [point.load() for point in entry_points(group="cdp.wings")]
+    return sorted(found, key=lambda wing: order.index(wing.name) if wing.name in order else 99)

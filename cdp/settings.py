@@ -1,0 +1,227 @@
+"""Every setting, in one frozen tree: `CDP_…` variables, a TOML file, or the defaults below.
+
+A variable is `CDP_<ROOM>__<FIELD>`; `CDP_CONFIG` names a TOML file with the same tree. Variables win over the file.
+Each field's description is its documentation; `docs/reference/settings.md` is checked against this file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cdp.errors import MisconfiguredError
+
+
+class Room(BaseModel):
+    """One branch of the tree: frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(Room):
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    public_url: str | None = Field(
+        None,
+        description="The address browsers reach this service by, when a proxy stands in front "
+        "(for example https://cdp.shop.vn). Told to SDKs by the settings endpoints.",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Proxies whose X-Forwarded-For is believed, as addresses or CIDR blocks."
+    )
+
+
+class LogSettings(Room):
+    url: str = Field(
+        "sqlite:",
+        description="`sqlite:` (a file in the data folder), `sqlite:///path`, or `kafka://host:port[,host:port]`.",
+    )
+    partitions: int = Field(4, ge=1, le=1000, description="Partitions of each new topic; fixed once a topic exists.")
+    replication: int = Field(1, ge=1, description="Replicas of each new Kafka topic; 3 in production.")
+    retention_hours: float = Field(168, gt=0, description="Age after which consumed events leave the log.")
+    retention_bytes: int = Field(
+        8_000_000_000,
+        gt=0,
+        description="Size above which the embedded log drops its oldest events.",
+    )
+    timeout_seconds: float = Field(
+        10,
+        gt=0,
+        description="Longest wait for a durable append before the sender is told to retry.",
+    )
+    topic_prefix: str = Field(
+        "", description="Put before each topic's name, so that several installations share a Kafka."
+    )
+
+
+class StateSettings(Room):
+    url: str = Field(
+        "embedded:",
+        description="`embedded:` (a Valkey started in the data folder) or `redis://…`, `rediss://…`, `unix://…`.",
+    )
+    prefix: str = Field("cdp:", description="Put before each key.")
+
+
+class WarehouseSettings(Room):
+    dsn: str = Field(
+        "chdb:",
+        description="`chdb:` (ClickHouse in-process, in the data folder), `chdb:///path`, or "
+        "`clickhouse://user:password@host:port/database` (`clickhouses://` for TLS).",
+    )
+    database: str = Field("cdp", description="Database, when the DSN names none.")
+    handles: int = Field(3, ge=1, le=64, description="Queries that may run at the same time.")
+
+
+class BootstrapSettings(Room):
+    write_key: SecretStr | None = Field(
+        None,
+        description="Write key of the first source; made and printed at first start when unset.",
+    )
+    admin_token: SecretStr | None = Field(
+        None, description="Token with every scope; made and printed at first start when unset."
+    )
+
+
+class CollectorSettings(Room):
+    max_body_bytes: int = Field(
+        5_000_000, ge=1_000, description="Largest request body, after gunzip as well as before."
+    )
+    max_event_bytes: int = Field(512_000, ge=100, description="Largest single event; a larger one is quarantined.")
+    max_batch_events: int = Field(5_000, ge=1, description="Most events in one request; the rest are quarantined.")
+    max_depth: int = Field(32, ge=2, le=500, description="Deepest nesting of one event.")
+    max_keys: int = Field(1_000, ge=5, description="Most object keys in one event, all levels together.")
+    max_id_chars: int = Field(500, ge=36, description="Longest userId, anonymousId or messageId.")
+    max_name_chars: int = Field(500, ge=16, description="Longest event name.")
+    max_in_flight: int = Field(
+        1_000,
+        ge=1,
+        description="Requests worked on at once; more are answered 503 with Retry-After.",
+    )
+
+
+class IdentitySettings(Room):
+    default_region: str = Field(
+        "VN",
+        min_length=2,
+        max_length=2,
+        description="Region of phone numbers written without a country code.",
+    )
+    user_ids_per_profile: int = Field(
+        1,
+        ge=1,
+        description="Most account ids one profile may hold unless linked by hand or by alias.",
+    )
+    identifiers_per_profile: int = Field(
+        5,
+        ge=1,
+        description="Most values of any other type that evidence of that type may join into one profile.",
+    )
+    observations_per_value: int = Field(
+        200,
+        ge=10,
+        description="Distinct observations above which a shared value is generic and links nothing.",
+    )
+    component_limit: int = Field(
+        2_000,
+        ge=50,
+        description="Most observations looked at together; beyond it nothing more is joined.",
+    )
+    session_minutes: int = Field(
+        30,
+        ge=1,
+        description="Length of the slice of anonymous activity that always belongs to one person.",
+    )
+    blocked_values: tuple[str, ...] = Field(
+        (),
+        description="More values that identify nobody, as regular expressions over the normalised value.",
+    )
+    dedupe_days: float = Field(
+        7, gt=0, description="How long a (source, messageId) is remembered and its repeats dropped."
+    )
+
+
+class SegmentSettings(Room):
+    tick_seconds: float = Field(0.1, gt=0, description="Longest wait before touched profiles are evaluated.")
+    batch_profiles: int = Field(5_000, ge=1, description="Most profiles evaluated in one pass.")
+
+
+class ActivationSettings(Room):
+    timeout_seconds: float = Field(30, gt=0, description="Longest wait for a destination's answer.")
+    retry_hours: float = Field(24, gt=0, description="How long a failing delivery is retried before it is set aside.")
+    retry_base_seconds: float = Field(1, gt=0, description="First wait before a retry; doubles with jitter.")
+    retry_max_seconds: float = Field(900, gt=0, description="Longest wait between two retries.")
+    allow_private_addresses: bool = Field(
+        False,
+        description="Let webhooks reach private and loopback addresses. For tests and intranets.",
+    )
+
+
+class TelemetrySettings(Room):
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line that is logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto` is console on a terminal and JSON elsewhere."
+    )
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for /healthz, /readyz and /metrics of a role that serves no HTTP otherwise.",
+    )
+
+
+class Settings(BaseSettings):
+    """The whole tree. Build it with `Settings.load()`."""
+
+    model_config = SettingsConfigDict(env_prefix="CDP_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(Path("cdp-data"), description="Folder of everything embedded.")
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    state: StateSettings = StateSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    bootstrap: BootstrapSettings = BootstrapSettings()
+    collector: CollectorSettings = CollectorSettings()
+    identity: IdentitySettings = IdentitySettings()
+    segments: SegmentSettings = SegmentSettings()
+    activation: ActivationSettings = ActivationSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over variables, variables over the file that `CDP_CONFIG` names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if file := os.environ.get("CDP_CONFIG"):
+            if not Path(file).is_file():
+                raise MisconfiguredError(f"CDP_CONFIG names {file}, which is not a file.")
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=file))
+        return tuple(sources)
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """The settings in force. Raises `MisconfiguredError` with one line per wrong field."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            lines = (
+                f"CDP_{'__'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+                for problem in error.errors()
+            )
+            raise MisconfiguredError("\n".join(lines)) from error
