@@ -1,7 +1,8 @@
 """The contract between the ground and its wings: what a wing offers, and what it is given.
 
 A wing's `service.py` holds one `WING`, found through the entry points `cdp.wings`. It names the wing's roles (long-running
-workers, each can run alone), its gateway (an ASGI app that answers its own paths before FastAPI is asked) and its router.
+workers and gateways, each can run alone) and its router. A gateway is an ASGI app that answers its own paths before
+FastAPI is asked.
 """
 
 from __future__ import annotations
@@ -102,13 +103,19 @@ class Platform:
         return self._warehouse
 
 
+class Offer(NamedTuple):
+    """How to build a role or a gateway, and which parts beside the log it needs."""
+
+    build: Callable[[Platform], Role | Gateway]
+    needs: frozenset[str] = frozenset()
+
+
 class Wing(NamedTuple):
-    """What a wing offers."""
+    """What a wing offers: roles by the name that `cdp run` takes, and the routes it adds to the API."""
 
     name: str
-    roles: Mapping[str, Callable[[Platform], Role]] = {}
-    gateways: Mapping[str, Callable[[Platform], Gateway]] = {}
-    router: Callable[[Platform], APIRouter] | None = None
+    roles: Mapping[str, Offer] = {}
+    router: APIRouter | None = None
 
 
 def wings() -> list[Wing]:
