@@ -151,7 +151,7 @@ class Outbox:
 
 
 def socket_path(folder: Path) -> Path:
-    """Where the socket of a data folder lies: inside it, or in the system's temporary folder if the path is too long."""
+    """Where the socket of a data folder lies: inside it, or in the temporary folder if its path is too long."""
     inside = folder / "valkey.sock"
     if len(str(inside).encode()) <= LONGEST_SOCKET_PATH:
         return inside

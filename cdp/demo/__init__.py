@@ -1,0 +1,1 @@
+"""`cdp demo`: a Vietnamese shop's fortnight, sent through the real collector."""
