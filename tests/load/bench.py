@@ -2,8 +2,8 @@
 
     python -m tests.load.bench [--quick] [--kafka BOOTSTRAP] [--json]
 
-Machines are noisy: quote the ratios. Every figure of one table comes from one run, the servers measured in turn, and each
-cell is the median of its rounds. CPU time is the operating system's account of the server's process.
+Machines are noisy: quote the ratios. Every figure of one table comes from one run, the servers measured in turn, and
+each cell is the median of its rounds. CPU time is the operating system's account of the server's process.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     print(json.dumps(figures, indent=1) if arguments.json else table(figures))
 
 
-# --- the collector -----------------------------------------------------------------------------------------------------
+# --- the collector --------------------------------------------------------------------------------
 
 
 def collector(scale: float, kafka: str | None) -> dict[str, dict[str, float]]:
@@ -147,7 +147,7 @@ def _collector(folder: Path, environment: dict[str, str]) -> Server:
     return Server(process.pid, port, process.stop)
 
 
-# --- the whole product -------------------------------------------------------------------------------------------------
+# --- the whole product ----------------------------------------------------------------------------
 
 
 def pipeline(scale: float) -> dict[str, float]:
@@ -247,7 +247,7 @@ def idle() -> dict[str, float]:
     }
 
 
-# --- measuring ---------------------------------------------------------------------------------------------------------
+# --- measuring ------------------------------------------------------------------------------------
 
 
 def family(product: Embedded) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Tests that hurt the product on purpose."""
