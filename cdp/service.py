@@ -19,6 +19,7 @@ from cdp.clock import Clock
 from cdp.registry import Registry
 from cdp.settings import Settings
 from cdp.streams.base import Log
+from cdp.topics import Topic
 from cdp.warehouse.base import Warehouse
 
 Scope = MutableMapping[str, Any]
@@ -91,6 +92,12 @@ class Platform:
     roles: list[Role | Gateway] = field(default_factory=list)
 
     @property
+    def parts(self) -> frozenset[str]:
+        """Which parts beside the log are open."""
+        held = {"state": self._state, "warehouse": self._warehouse}
+        return frozenset(name for name, part in held.items() if part is not None)
+
+    @property
     def state(self) -> Redis:
         """The Valkey or Redis client (bytes in, bytes out)."""
         assert self._state is not None, "this role did not ask for the state"
@@ -104,10 +111,14 @@ class Platform:
 
 
 class Offer(NamedTuple):
-    """How to build a role or a gateway, and which parts beside the log it needs."""
+    """How to build a role or a gateway, which parts beside the log it needs, and which topics its consumer group reads.
+
+    The group is called like the role. `reads` lets any process tell how far the role is behind.
+    """
 
     build: Callable[[Platform], Role | Gateway]
     needs: frozenset[str] = frozenset()
+    reads: tuple[Topic, ...] = ()
 
 
 class Wing(NamedTuple):
