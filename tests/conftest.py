@@ -1,7 +1,7 @@
 """The parts that tests of every wing stand on: a frozen clock, settings, and real embedded parts.
 
-chdb admits one data folder per process, so all tests share one folder and each gets a database of its own; they share one
-Valkey too, each under a key prefix of its own.
+chdb admits one data folder per process, so all tests share one folder and each gets a database of its own; they
+share one Valkey too, each under a key prefix of its own.
 """
 
 from __future__ import annotations

@@ -10,3 +10,6 @@ SELECT number FROM migrations FINAL ORDER BY number;
 
 -- name: record_migration
 INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String};
+
+-- name: kill_inserts
+KILL QUERY WHERE query_id IN {ids:Array(String)} SYNC;

@@ -1,6 +1,8 @@
+-- Every statement can be run again: two processes may migrate at once, and a crash may come between two statements.
+
 -- events: one row an event, stored once under its anchor and never rewritten. Small granules and small blocks, because
 -- segments read a few thousand profiles out of millions (docs/decisions/0005).
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     anchor_id     UUID,
     at            DateTime64(3, 'UTC'),
     received_at   DateTime64(3, 'UTC'),
@@ -26,21 +28,24 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (anchor_id, at, message_id)
 SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384;
 
--- traits: the latest value of each trait per anchor, as JSON text; combined per profile at read.
-CREATE TABLE traits (
+-- traits: the latest value of each trait per anchor, as JSON text; combined per profile at read. `rank` orders values: by
+-- time, and values of the same moment in one fixed way, so that the order of arrival never matters.
+CREATE TABLE IF NOT EXISTS traits (
     anchor_id  UUID,
     name       LowCardinality(String),
     at         DateTime64(3, 'UTC'),
     value      String,
     source     LowCardinality(String),
-    message_id String
+    message_id String,
+    rank       UInt128 MATERIALIZED
+        bitShiftLeft(toUInt128(toUnixTimestamp64Milli(at)), 64) + sipHash64(source, message_id, value)
 )
-ENGINE = ReplacingMergeTree(at)
+ENGINE = ReplacingMergeTree(rank)
 ORDER BY (anchor_id, name)
 SETTINGS index_granularity = 1024;
 
 -- identity_map: which profile an anchor belongs to; the row with the highest version counts, and only if present = 1.
-CREATE TABLE identity_map (
+CREATE TABLE IF NOT EXISTS identity_map (
     profile_id UUID,
     anchor_id  UUID,
     kind       LowCardinality(String),
@@ -54,7 +59,7 @@ ORDER BY (profile_id, anchor_id)
 SETTINGS index_granularity = 1024;
 
 -- observations: identity-bearing content, kept for ever.
-CREATE TABLE observations (
+CREATE TABLE IF NOT EXISTS observations (
     anchor_id         UUID,
     source            LowCardinality(String),
     first_seen        DateTime64(3, 'UTC'),
@@ -69,7 +74,7 @@ ORDER BY anchor_id
 SETTINGS index_granularity = 1024;
 
 -- links: the append-only ledger of evidence. A repeat of the same change has the same version and replaces itself.
-CREATE TABLE links (
+CREATE TABLE IF NOT EXISTS links (
     left        UUID,
     right       UUID,
     rule        LowCardinality(String),
@@ -86,7 +91,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (left, right, rule, value, version);
 
 -- profile_changes: merges and splits.
-CREATE TABLE profile_changes (
+CREATE TABLE IF NOT EXISTS profile_changes (
     profile_id UUID,
     other_id   UUID,
     kind       LowCardinality(String),
@@ -99,7 +104,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (profile_id, version, other_id);
 
 -- segment_changes: who came in and went out, for ever; "who was in at T" is the latest change before T.
-CREATE TABLE segment_changes (
+CREATE TABLE IF NOT EXISTS segment_changes (
     segment    LowCardinality(String),
     profile_id UUID,
     sequence   UInt32,
@@ -112,7 +117,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (segment, profile_id, sequence);
 
 -- deliveries: every attempt at every destination.
-CREATE TABLE deliveries (
+CREATE TABLE IF NOT EXISTS deliveries (
     id          String,
     destination LowCardinality(String),
     connector   LowCardinality(String),
@@ -130,7 +135,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY (destination, profile_id, segment, sequence, attempt);
 
 -- quarantine: events kept aside; the row with the highest changed_at counts.
-CREATE TABLE quarantine (
+CREATE TABLE IF NOT EXISTS quarantine (
     id          String,
     source      LowCardinality(String),
     received_at DateTime64(3, 'UTC'),
