@@ -8,10 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from cdp.errors import PermanentError
 from cdp.topics import Topic
+
+# The largest value of a message, in bytes. A Kafka broker takes up to 100 MB a request, for all partitions together.
+LARGEST = 32_000_000
 
 
 class Partition(NamedTuple):
@@ -49,17 +53,28 @@ class Message(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What a group has still to read: messages, and their records by source."""
+    """What a group has still to read: messages, and their records by source.
+
+    `exact` is False where a long backlog's records were estimated from its beginning; `messages` is always exact.
+    """
 
     messages: int
     records: dict[str, int]
+    exact: bool = True
 
 
 class Assignment(Protocol):
-    """What a consumer tells its owner when the group shares its partitions anew."""
+    """What a consumer tells its owner when the group shares its partitions anew.
+
+    Both are called inside `poll` (and `revoked` in `close`), so never while the owner works on messages. Where the
+    owner does not poll for minutes, its partitions go to other members before it hears of it; commits are then void.
+    """
 
     async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Partitions gained. Returns the offsets to start from where the committed ones must not be used."""
+        """Partitions gained. Returns the offsets to start from where the committed ones must not be used.
+
+        When it raises, `poll` raises the same, and the next poll calls it again.
+        """
         ...
 
     async def revoked(self, places: Sequence[Partition]) -> None:
@@ -82,7 +97,7 @@ class Consumer(Protocol):
         ...
 
     async def seek(self, offsets: Mapping[Partition, int]) -> None:
-        """Read on from these offsets."""
+        """Read on from these offsets. One beyond the end means the beginning, as after a log that was lost."""
         ...
 
     async def close(self) -> None:
@@ -113,6 +128,10 @@ class Log(Protocol):
         """Finish what is under way within a few seconds, then let go."""
         ...
 
+    def trouble(self) -> str:
+        """What is wrong with the log now, in words; empty while all is well. Cheap, never waits."""
+        ...
+
     def partitions(self, topic: Topic) -> int:
         """How many partitions the topic has."""
         ...
@@ -120,7 +139,8 @@ class Log(Protocol):
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         """Append all drafts, and return their offsets once every one is durable.
 
-        Raises `TransientError` when that did not happen in time; some of them may then be stored nevertheless.
+        Raises `TransientError` when that did not happen in time; some of them may then be stored nevertheless. Raises
+        `PermanentError` for a value larger than `LARGEST` and for a partition that does not exist.
         """
         ...
 
@@ -148,3 +168,15 @@ class Log(Protocol):
     async def backlog(self, group: str, topic: Topic) -> Backlog:
         """What the group has not committed yet."""
         ...
+
+
+def check(drafts: Sequence[Draft], partitions: Callable[[str], int]) -> None:
+    """Refuse drafts that no log can take. `partitions` tells how many a topic has, by name; 0 for an unknown one.
+
+    Raises `PermanentError`.
+    """
+    for draft in drafts:
+        if not 0 <= draft.partition < partitions(draft.topic):
+            raise PermanentError(f"The log has no partition {draft.partition} of {draft.topic!r}.")
+        if len(draft.value) > LARGEST:
+            raise PermanentError(f"A message of {len(draft.value)} bytes is too large for the log: split it.")
