@@ -1,0 +1,76 @@
+# Every target makes what it needs: with Python 3.11 or newer and make, `make run` is all there is to it.
+# CDP_… variables reach the product: CDP_HTTP__PORT=8100 make run
+
+PYTHON ?= python3
+VENV ?= .venv
+TESTS ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKS := deploy/requirements
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check fmt docs bench kafka-up kafka-down lock clean
+
+help: ## Say what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Run the whole product on this machine, until Ctrl-C
+	@exec $(BIN)/cdp up
+
+demo: $(VENV)/.run ## Send a shop's fortnight to the running product, and say what to look at
+	@exec $(BIN)/cdp demo $(ARGS)
+
+test: $(VENV)/.dev ## Run the tests (TESTS=tests/cdp for some of them)
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.dev ## Lint, check format, types, import rules and docs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/docs
+
+fmt: $(VENV)/.dev ## Format the code and repair what can be repaired
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Write docs/reference anew from settings, commands and routes
+	@$(BIN)/python -m tests.docs.reference
+
+bench: $(VENV)/.dev ## Measure what an event costs (ARGS=--quick for a first look)
+	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+kafka-up: ## Start a real Apache Kafka from Maven's jars (needs Java and Maven)
+	@deploy/kafka/up
+
+kafka-down: ## Stop it, and remove its data
+	@deploy/kafka/down
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew into deploy/requirements
+	@$(PIP) install uv
+	@cd $(LOCKS) && for name in run dev; do \
+	  $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-package streamcdp --no-header --no-annotate --output-file $$name.txt $$name.in; done
+
+clean: ## Remove the environment and every cache; data folders stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# What is installed is pinned and hashed; a stamp spares the second call the work.
+$(VENV)/.run: $(VENV)/pyvenv.cfg pyproject.toml $(LOCKS)/run.txt
+	@echo "Installing into $(VENV) (once) …"
+	@$(PIP) install --require-hashes --requirement $(LOCKS)/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt
+	@echo "Installing what tests need …"
+	@$(PIP) install --require-hashes --requirement $(LOCKS)/dev.txt
+	@touch $@
