@@ -50,7 +50,7 @@ kafka-down: ## Stop it, and remove its data
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew into deploy/requirements
 	@$(PIP) install uv
-	@cd $(LOCKS) && for name in run dev; do \
+	@cd $(LOCKS) && for name in dev run; do \
 	  $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-package streamcdp --no-header --no-annotate --output-file $$name.txt $$name.in; done
 
