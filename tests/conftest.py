@@ -25,6 +25,7 @@ from cdp.settings import Settings
 from cdp.state import EmbeddedValkey
 from cdp.testing import FrozenClock
 from cdp.warehouse.base import Warehouse
+from tests.clickhouse_http import ClickHouseServer
 
 if importlib.util.find_spec("tests.kafka"):
     pytest_plugins = ["tests.kafka"]
@@ -94,6 +95,15 @@ async def warehouse(settings: Settings) -> AsyncIterator[Warehouse]:
     yield opened
     await opened.command("DROP DATABASE {database:Identifier}", {"database": settings.warehouse.database})
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(short_folder: Path) -> Iterator[ClickHouseServer]:
+    """A ClickHouse-HTTP server over chdb, in a process of its own."""
+    server = ClickHouseServer(short_folder / "clickhouse")
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture
