@@ -1,0 +1,74 @@
+"""`cdp doctor`: what is configured, what answers, what is healthy, and what to do if not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cdp.cli.command import AsJson, Token, Url
+from cdp.cli.connection import UnreachableError, connect
+from cdp.cli.output import Output
+from cdp.doctor import PARTS, Finding, check_folder, check_part, configured, failed
+from cdp.settings import Settings
+
+UNWELL = 1
+
+
+def doctor(url: Url = None, token: Token = None, as_json: AsJson = False) -> None:
+    """Say what is configured, reachable and healthy, and what to do if not. Exit code 1 if anything is not well."""
+    settings = Settings.load()
+    try:
+        with connect(url, token) as service:
+            answer = service.post("/api/v1/status/checks")
+            where = f"The service at {service.url} was asked."
+    except UnreachableError as error:
+        if url is not None:
+            raise
+        answer = asyncio.run(_examine(settings))
+        where = f"No service runs ({error.message.partition(' (')[0].rstrip('.')}); the parts were opened here."
+    report = {"settings": configured(settings), "where": where, **answer}
+    _print(report, Output(as_json=as_json))
+    sys.exit(0 if report["ok"] else UNWELL)
+
+
+async def _examine(settings: Settings) -> dict[str, Any]:
+    findings = [one async for one in _examined(settings)]
+    return {"ok": all(one.ok for one in findings), "findings": [one.model_dump() for one in findings]}
+
+
+async def _examined(settings: Settings) -> AsyncIterator[Finding]:
+    """Open part after part and look at it; one that does not open hides no other."""
+    yield check_folder(settings)
+    for name in PARTS:
+        yield await _looked_at(settings, name)
+
+
+async def _looked_at(settings: Settings, name: str) -> Finding:
+    from cdp.wiring import opened
+
+    wanted = frozenset({name}) - {"log"}
+    try:
+        async with opened(settings, wanted, say=_silent, patience=0) as platform:
+            return await check_part(platform, name)
+    except Exception as error:
+        return failed(name, error)
+
+
+def _silent(_: str) -> None:
+    """The findings tell it."""
+
+
+def _print(report: dict[str, Any], out: Output) -> None:
+    if out.as_json:
+        out.document(report)
+        return
+    print("Settings that differ from their defaults:")
+    for variable, value in report["settings"].items() or [("(none)", "")]:
+        print(f"  {variable}{' = ' if value else ''}{value}")
+    print(f"\n{report['where']}")
+    for finding in report["findings"]:
+        print(f"  {'ok  ' if finding['ok'] else 'BAD '} {finding['check']}: {finding['detail'] or 'well'}")
+        if finding["remedy"]:
+            print(f"       {finding['remedy']}")

@@ -1,0 +1,84 @@
+"""`cdp up` and `cdp run`: the product itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from cdp.cli.command import AsJson
+from cdp.cli.output import Output
+from cdp.settings import Settings
+
+INTERRUPTED = 130
+
+
+def up(as_json: AsJson = False) -> None:
+    """Run the whole product in this process, until Ctrl-C."""
+    from cdp.wiring import role_names
+
+    _serve(role_names(), Output(as_json=as_json))
+
+
+def run_role(
+    role: Annotated[
+        str, typer.Argument(help="collector, resolver, loader, segmenter, dispatcher or api.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Run one role in this process, until Ctrl-C: for Kafka, Redis and a ClickHouse server."""
+    _serve([role], Output(as_json=as_json))
+
+
+def _serve(names: list[str], out: Output) -> None:
+    import uvloop
+
+    from cdp import telemetry
+
+    settings = Settings.load()
+    telemetry.configure(settings.telemetry)
+    try:
+        uvloop.run(_until_told(settings, names, out))
+    except asyncio.CancelledError:
+        out.say("Stopped.")
+
+
+async def _until_told(settings: Settings, names: list[str], out: Output) -> None:
+    """Work until SIGINT or SIGTERM cancels this task, which stops everything in order; a second signal ends at once."""
+    from cdp import bootstrap
+    from cdp.wiring import running
+
+    task = asyncio.current_task()
+    assert task is not None
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(INTERRUPTED)
+        stopping = True
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    async with running(settings, names, say=_wait_line) as service:
+        credentials = service.credentials
+        greeting = bootstrap.greeting(credentials, public_url=settings.http.public_url)
+        if out.as_json:
+            out.document(
+                {"url": credentials.url, "write_key": credentials.write_key, "admin_token": credentials.admin_token}
+            )
+        elif credentials.write_key:
+            print(greeting)
+        else:
+            print(f"{', '.join(names)} runs{f' at {credentials.url}' if credentials.url else ''}. Ctrl-C stops.")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def _wait_line(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
