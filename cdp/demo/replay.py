@@ -1,4 +1,4 @@
-"""Sends a stream of events through the collector, as a server's SDK would: batches of 100, retried until answered 200."""
+"""Sends a stream of events through the collector, as a server's SDK would: batches of 100, retried until accepted."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ def replay(url: str, write_key: str, events: Sequence[Event], *, sent: Callable[
 def _post(client: httpx.Client, body: bytes) -> httpx.Response:
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
+        wait = 1.0
         try:
             answer = client.post("/v1/batch", content=body)
-        except httpx.TransportError as error:
-            answer, reason = None, str(error)
-        else:
             if answer.is_success:
                 return answer
-            reason = answer.text
+            reason = f"{answer.status_code} {answer.text}"
+            wait = float(answer.headers.get("retry-after", wait))
             if answer.status_code not in (429, 503):
-                raise InvalidError(f"The collector refused the demo's events ({answer.status_code}): {reason}")
+                raise InvalidError(f"The collector refused the demo's events: {reason}")
+        except httpx.TransportError as error:
+            reason = str(error)
         if time.monotonic() > end:
             raise TransientError(f"The collector at {client.base_url} does not take events: {reason}")
-        time.sleep(float(answer.headers.get("retry-after", 1)) if answer is not None else 1.0)
+        time.sleep(wait)
