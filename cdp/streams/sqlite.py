@@ -62,7 +62,7 @@ class SqliteLog:
     ) -> None:
         """`lease`: seconds after which a silent member is put out; `patience`: after which one that does not poll is.
 
-        `watch_every` and `tidy_every`: seconds between looks for other processes' news, and for what may go.
+        `watch_every` and `tidy_every`: seconds between looks for other processes' news, and for what may be forgotten.
         """
         self._path = path
         self._settings = settings.log
@@ -103,6 +103,7 @@ class SqliteLog:
             busy=busy,
             settle=self._settle,
             tidy=self._tidy,
+            alone=self._presence.alone,
             watch_every=self._watch_every,
             tidy_every=self._tidy_every,
         )
@@ -227,8 +228,12 @@ class SqliteLog:
 
     async def fetch(self, positions: Iterable[tuple[int, int]], limit: int) -> list[Message]:
         """About `limit` records' worth of messages from these (place, offset) on. Raises `TransientError`."""
-        rows = await self._read(store.read, positions, limit, POLL_BYTES)
-        return [self._message(*row) for row in rows]
+        messages = []
+        for message_id, timestamp, records, source, value in await self._read(store.read, positions, limit, POLL_BYTES):
+            offset = message_id & (store.SPAN - 1)
+            topic, number = self._names[message_id - offset]
+            messages.append(Message(topic, number, offset, timestamp, value, records, source))
+        return messages
 
     async def share(self, consumer: SqliteConsumer) -> Share:
         """The consumer's part of its group's partitions, after taking what is free and due."""
@@ -256,11 +261,6 @@ class SqliteLog:
     async def commit(self, member: Member, offsets: Sequence[tuple[int, int, int]]) -> None:
         """Record (place, generation, next offset)."""
         await self._write(partial(groups.commit, member=member, offsets=offsets))
-
-    def _message(self, message_id: int, timestamp: int, records: int, source: str, value: bytes) -> Message:
-        place, offset = store.split(message_id)
-        topic, number = self._names[place]
-        return Message(topic, number, offset, timestamp, value, records, source)
 
     def _shelf_partitions(self, topic: str) -> int:
         shelf = self._shelves.get(topic)
@@ -376,8 +376,8 @@ class Follower:
         self._turn += 1  # another partition begins each time, so that none starves
         first = self._turn % len(ready)
         messages = await self._log.fetch(ready[first:] + ready[:first], limit)
-        for message in messages:
-            self.positions[self._log.place(message.place)] = message.offset + 1
+        ends = {(message.topic, message.partition): message.offset + 1 for message in messages}
+        self.positions.update({self._log.place(Partition(*place)): offset for place, offset in ends.items()})
         return messages
 
     async def rest(self, deadline: float) -> bool:

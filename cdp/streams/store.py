@@ -41,6 +41,8 @@ MOST_PARTITIONS = 1 << PARTITION_BITS
 PAGE_BYTES = 16_384
 # The write-ahead log is folded into the file when it has grown to this: rarer costs less, but each time takes longer.
 FOLD_BYTES = 16_000_000
+# Seconds between looks for other processes; while there is none, also between looks for their news.
+COMPANY_EVERY = 0.25
 # What one transaction takes at most, so that its first member does not wait for a hundred megabytes.
 MOST_BYTES = 32_000_000
 CACHE_KIB = 8_000
@@ -126,16 +128,23 @@ class Writer(threading.Thread):
         busy: float,
         settle: Callable[[Sequence[Task], News], None],
         tidy: Callable[[sqlite3.Connection], bool],
+        alone: Callable[[], bool],
         watch_every: float,
         tidy_every: float,
     ) -> None:
-        """`busy`: seconds to wait for another process's transaction; `watch_every`: between looks for its news."""
+        """`busy`: seconds to wait for another process's transaction; `watch_every`: between looks for its news.
+
+        `alone()` tells whether there is no other process: then those looks are rarer, since each costs a wake-up.
+        """
         super().__init__(name="log-writer", daemon=True)
         self._path = path
         self._busy = busy
         self._settle = settle
         self._tidy = tidy
+        self._alone = alone
+        self._quick = watch_every
         self._watch_every = watch_every
+        self._company_at = 0.0
         self._tidy_every = tidy_every
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
@@ -159,8 +168,8 @@ class Writer(threading.Thread):
                 self._write(batch)
             now = time.monotonic()
             if now >= watch:
+                self._look(now)
                 watch = now + self._watch_every
-                self._look()
             if more or now >= tidy:
                 tidy = now + self._tidy_every
                 more = self._sweep()
@@ -210,7 +219,10 @@ class Writer(threading.Thread):
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
 
-    def _look(self) -> None:
+    def _look(self, now: float) -> None:
+        if now >= self._company_at:
+            self._company_at = now + COMPANY_EVERY
+            self._watch_every = COMPANY_EVERY if self._alone() else self._quick
         # The number moves only by what other processes (or this one's other connections) have committed.
         try:
             [seen] = self._open().execute("PRAGMA data_version").fetchone()
@@ -244,12 +256,6 @@ def place_of(number: int, partition: int) -> int:
     return (number << PARTITION_BITS | partition) << OFFSET_BITS
 
 
-def split(message_id: int) -> tuple[int, int]:
-    """A message's id → its place and its offset."""
-    offset = message_id & (SPAN - 1)
-    return message_id - offset, offset
-
-
 def connect(path: Path, *, busy: float, writable: bool = True) -> sqlite3.Connection:
     """A connection that waits at most `busy` seconds for another process. Raises `sqlite3.Error`."""
     connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
@@ -268,7 +274,7 @@ def prepare(path: Path, topics: Mapping[str, int], *, busy: float) -> dict[str, 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(path.name + "-lock")):
+        with locked(path):
             return _prepare(path, topics, busy)
     except (OSError, sqlite3.DatabaseError) as error:
         raise MisconfiguredError(
@@ -294,8 +300,8 @@ def _prepare(path: Path, topics: Mapping[str, int], busy: float) -> dict[str, Sh
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; another process that wants it waits."""
-    with path.open("a") as file:
+    """Hold the lock of the log at that path; another process that wants it waits."""
+    with path.with_name(f"{path.name}-lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -350,28 +356,36 @@ class Presence:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = os.urandom(8).hex()
-        self._file = self._file_of(self.name).open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        with locked(path):
+            for name in self._names():
+                if not self.lives(name):
+                    self._file_of(name).unlink(missing_ok=True)
+            self._file = self._file_of(self.name).open("w")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def lives(self, name: str) -> bool:
         """Whether the process of that name has its lock still."""
-        if name == self.name:
-            return True
-        path = self._file_of(name)
         try:
-            with path.open("r+") as file:
+            with self._file_of(name).open("r+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except FileNotFoundError:
             return False
-        path.unlink(missing_ok=True)
         return False
+
+    def alone(self) -> bool:
+        """Whether no other process uses the log."""
+        return not any(self.lives(name) for name in self._names() if name != self.name)
 
     def end(self) -> None:
         """This process is done with the log."""
         self._file_of(self.name).unlink(missing_ok=True)
         self._file.close()
+
+    def _names(self) -> list[str]:
+        prefix = self._file_of("").name
+        return [path.name.removeprefix(prefix) for path in self._path.parent.glob(f"{prefix}*")]
 
     def _file_of(self, name: str) -> Path:
         return self._path.with_name(f"{self._path.name}-process-{name}")
