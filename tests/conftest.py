@@ -27,8 +27,9 @@ from cdp.testing import FrozenClock
 from cdp.warehouse.base import Warehouse
 from tests.clickhouse_http import ClickHouseServer
 
+pytest_plugins = ["tests.servers"]
 if importlib.util.find_spec("tests.kafka"):
-    pytest_plugins = ["tests.kafka"]
+    pytest_plugins.append("tests.kafka")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx
 
+from tests.clickhouse_http import ClickHouseServer
+
 WRITE_KEY = "wk_acceptance"
 ADMIN_TOKEN = "cdp_acceptance_admin_token_0123456789"
 ROLES = ("collector", "resolver", "loader", "segmenter", "dispatcher", "api")
@@ -157,7 +159,9 @@ class Embedded(Installation):
 class Scaled(Installation):
     """One process a role."""
 
-    def __init__(self, folder: Path, *, kafka: str, state: str, warehouse: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *, kafka: str, state: str, warehouse: ClickHouseServer, **environment: str
+    ) -> None:
         super().__init__(
             folder,
             {
@@ -165,7 +169,7 @@ class Scaled(Installation):
                 "CDP_LOG__TOPIC_PREFIX": f"t{uuid.uuid4().hex[:8]}.",
                 "CDP_STATE__URL": state,
                 "CDP_STATE__PREFIX": f"{uuid.uuid4().hex[:8]}:",
-                "CDP_WAREHOUSE__DSN": f"{warehouse}/t{uuid.uuid4().hex[:8]}",
+                "CDP_WAREHOUSE__DSN": warehouse.dsn(f"t{uuid.uuid4().hex[:8]}"),
                 **environment,
             },
         )

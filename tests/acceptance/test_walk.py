@@ -42,7 +42,7 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
             folder,
             kafka=request.getfixturevalue("kafka_bootstrap"),
             state=request.getfixturevalue("valkey_url"),
-            warehouse=request.getfixturevalue("clickhouse_url"),
+            warehouse=request.getfixturevalue("clickhouse_server"),
         )
     running.start()
     yield running

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.clickhouse_http import ClickHouseServer
 from tests.processes import WRITE_KEY, Embedded, Installation, Scaled, events
 
 EVENTS = 20_000
@@ -153,10 +154,10 @@ def test_kill_of_the_one_process_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.kafka
 @pytest.mark.timeout(900)
 def test_kill_of_each_role_loses_nothing(
-    tmp_path: Path, kafka_bootstrap: str, valkey_url: str, clickhouse_url: str
+    tmp_path: Path, kafka_bootstrap: str, valkey_url: str, clickhouse_server: ClickHouseServer
 ) -> None:
     """Scaled: kill -9 of every role in turn and at random, on Kafka, loses and doubles no event."""
-    installation = Scaled(tmp_path, kafka=kafka_bootstrap, state=valkey_url, warehouse=clickhouse_url)
+    installation = Scaled(tmp_path, kafka=kafka_bootstrap, state=valkey_url, warehouse=clickhouse_server)
     roles = list(installation.processes)
 
     def hurt(choose: random.Random) -> None:
