@@ -176,7 +176,7 @@ class SqliteLog:
         if start == "earliest":
             return SqliteReader(self, dict.fromkeys(places, 0))
         given = {} if isinstance(start, str) else start
-        starts = {place: given.get(self._names[place], self._ends[place]) for place in places}
+        starts = {place: given.get(self._names[place], self._ends.get(place, 0)) for place in places}
         return SqliteReader(self, {place: self.valid(place, offset) for place, offset in starts.items()})
 
     async def end_offsets(self, topic: Topic) -> dict[int, int]:
