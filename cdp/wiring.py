@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Say = Callable[[str], None]
 
+SYSTEM_CLOCK = SystemClock()
 API = "api"
 API_NEEDS = frozenset({"state", "warehouse"})
 # The order in which an event meets the roles: they stop in this order, and start in the opposite one.
@@ -128,7 +129,7 @@ async def opened(
     settings: Settings,
     wanted: frozenset[str],
     *,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     say: Say = print,
     patience: float = PATIENCE,
 ) -> AsyncIterator[Platform]:
@@ -149,9 +150,9 @@ async def opened(
 
         state = await arrive("state", lambda: _state(settings)) if "state" in wanted else None
         warehouse = await arrive("warehouse", lambda: _warehouse(settings)) if "warehouse" in wanted else None
-        stream = await arrive("log", lambda: _log(settings))
-        registry = await arrive("registry", lambda: _registry(stream, clock or SystemClock()))
-        yield Platform(settings, clock or SystemClock(), stream, registry, state, warehouse)
+        stream = await arrive("log", lambda: _log(settings, clock))
+        registry = await arrive("registry", lambda: _registry(stream, clock))
+        yield Platform(settings, clock, stream, registry, state, warehouse)
 
 
 async def patiently(
@@ -184,8 +185,8 @@ def _warehouse(settings: Settings) -> tuple[Closable, Awaitable[Warehouse]]:
     return warehouse, _then(warehouse.open(), warehouse)
 
 
-def _log(settings: Settings) -> tuple[Closable, Awaitable[Log]]:
-    stream = open_log(settings)
+def _log(settings: Settings, clock: Clock) -> tuple[Closable, Awaitable[Log]]:
+    stream = open_log(settings, clock)
     return stream, _then(stream.start(), stream)
 
 
