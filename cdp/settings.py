@@ -159,9 +159,21 @@ class ActivationSettings(Room):
     retry_hours: float = Field(24, gt=0, description="How long a failing delivery is retried before it is set aside.")
     retry_base_seconds: float = Field(1, gt=0, description="First wait before a retry; doubles with jitter.")
     retry_max_seconds: float = Field(900, gt=0, description="Longest wait between two retries.")
+    reconcile_hours: float = Field(
+        24, gt=0, description="How often each destination's ledger is compared with the warehouse."
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        description="Key that the secrets of destinations are sealed under: 32 bytes in base64. Made, and kept in the "
+        "data folder, when unset; with several machines give each the same.",
+    )
+    ports: tuple[int, ...] = Field((80, 443), description="Ports that destinations may be reached at over HTTP.")
     allow_private_addresses: bool = Field(
         False,
-        description="Let webhooks reach private and loopback addresses. For tests and intranets.",
+        description="Let destinations be at private and loopback addresses, and at any port. For tests and intranets.",
+    )
+    allow_any_path: bool = Field(
+        False, description="Let file destinations write outside the data folder's `exports/`."
     )
 
 
