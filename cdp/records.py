@@ -44,7 +44,8 @@ class RawBatch(Struct, omit_defaults=True):
 class QuarantinedEvent(Struct, omit_defaults=True):
     """An event kept aside. `body` is text as received (it may be no JSON); `path` leads to the fault in it.
 
-    `status` tells the latest that happened to it: a later record with the same `id` replaces an earlier one.
+    `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`): a replay
+    needs it. `status` tells the latest that happened to it: a later record with the same `id` replaces an earlier one.
     """
 
     id: str
@@ -57,6 +58,7 @@ class QuarantinedEvent(Struct, omit_defaults=True):
     path: str = ""
     message_id: str = ""
     sent_at: str | None = None
+    beside: str = ""
     status: Literal["quarantined", "replayed", "discarded"] = "quarantined"
     changed_at: int = 0
 
@@ -262,3 +264,14 @@ def partition_of(key: str | bytes, partitions: int) -> int:
 def new_trace_id() -> str:
     """A fresh trace id: 32 hex digits, as W3C Trace Context has them."""
     return uuid.uuid4().hex
+
+
+ACCEPTED_MARK = "raw-"
+
+
+def accepted_id(partition: int, offset: int, index: int) -> str:
+    """The id of an event that is set aside after events.raw had it there: the same whenever it is set aside again.
+
+    By ACCEPTED_MARK, events set aside by the collector are told from those that were accepted first (cdp.conservation).
+    """
+    return f"{ACCEPTED_MARK}{partition}-{offset}-{index}"

@@ -106,6 +106,9 @@ class CollectorSettings(Room):
         ge=1,
         description="Requests worked on at once; more are answered 503 with Retry-After.",
     )
+    body_timeout_seconds: float = Field(
+        30, gt=0, description="Longest wait for the whole of a request's body before it is answered 408."
+    )
 
 
 class IdentitySettings(Room):

@@ -146,6 +146,7 @@ CREATE TABLE IF NOT EXISTS quarantine (
     message_id  String,
     sent_at     String,
     body        String,
+    beside      String,
     status      LowCardinality(String),
     changed_at  DateTime64(3, 'UTC')
 )
