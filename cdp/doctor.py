@@ -169,11 +169,11 @@ async def _consumers(opened: Platform, readers: status.Readers) -> list[Finding]
 
 async def _conservation(opened: Platform) -> list[Finding]:
     findings = []
-    for counts in await status.conservation_counts(opened):
-        ok = not counts["difference"]
-        detail = ", ".join(f"{name} {value}" for name, value in counts.items() if name != "source")
+    for counts in await status.source_counts(opened):
+        ok = counts.difference == 0
+        detail = ", ".join(f"{name} {value}" for name, value in counts if name != "source")
         remedy = _unless(ok, "Events are missing or counted twice: please report this with the output of `cdp status`.")
-        findings.append(Finding(check=f"events of {counts['source']}", ok=ok, detail=detail, remedy=remedy))
+        findings.append(Finding(check=f"events of {counts.source}", ok=ok, detail=detail, remedy=remedy))
     return findings
 
 

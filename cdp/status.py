@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,6 +71,20 @@ class ConsumerLag(BaseModel):
     oldest_ms: int = Field(description="Age of the oldest of them in milliseconds; 0 when there is none.")
 
 
+class SourceCounts(BaseModel):
+    """Events of one source, by what became of them."""
+
+    source: str = Field(description="The source.")
+    accepted: int = Field(description="Taken in.")
+    stored: int = Field(description="Stored in the warehouse.")
+    duplicate: int = Field(description="Dropped as a repeat of a messageId.")
+    quarantined: int = Field(description="Kept aside with a reason.")
+    suppressed: int = Field(description="Dropped because the person is suppressed.")
+    filtered: int = Field(description="Dropped for want of consent.")
+    in_flight: int = Field(description="On their way.")
+    difference: int = Field(description="Accepted minus all others: 0 whenever nothing moves.")
+
+
 class Health(BaseModel):
     """The answer of /healthz."""
 
@@ -101,7 +116,7 @@ class Status(BaseModel):
     parts: list[PartHealth] = Field(description="The log, the state and the warehouse.")
     roles: list[RoleHealth] = Field(description="The roles of the answering process.")
     consumers: list[ConsumerLag] = Field(description="Every consumer group of the installation, wherever it runs.")
-    conservation: list[dict[str, Any]] = Field(
+    conservation: list[SourceCounts] = Field(
         description="Per source: accepted = stored + duplicate + quarantined + suppressed + filtered + in_flight."
     )
 
@@ -201,24 +216,23 @@ async def _first(log: Log, topic: Topic, place: Partition, offset: int) -> int |
     return next((message.timestamp for message in messages if message.place == place), None)
 
 
-async def conservation_counts(opened: Platform) -> list[dict[str, Any]]:
+async def source_counts(opened: Platform) -> list[SourceCounts]:
     """Where each source's events went."""
-    return [{"source": source, **counts} for source, counts in (await conservation.totals(opened)).items()]
+    return [SourceCounts(**asdict(counts)) for counts in await conservation.counts(opened)]
 
 
 async def figures(opened: Platform, readers: Readers) -> bytes:
     """Everything for Prometheus. What cannot be known while a part is away is left out; `cdp_part_up` tells which."""
     parts = await part_health(opened)
     families = [_build(), _roles(opened), _role_figures(opened), _parts(parts)]
-    text = b""
     if all(part.ok for part in parts):
         try:
             families += _lags(await consumer_lags(opened, readers, ages=False))
             if {"state", "warehouse"} <= opened.parts:
-                text = await conservation.exposition(opened)
+                families += await conservation.figures(opened)
         except CdpError as error:
             log.warning("metrics.incomplete", reason=error.message)
-    return exposition(families) + text
+    return exposition(families)
 
 
 def _build() -> Metric:
@@ -289,5 +303,5 @@ async def read_status(
         parts=await part_health(opened),
         roles=role_health(opened),
         consumers=await consumer_lags(opened, request.app.state.readers),
-        conservation=await conservation_counts(opened),
+        conservation=await source_counts(opened),
     )

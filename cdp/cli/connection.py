@@ -99,7 +99,7 @@ class Service:
             raise UnreachableError(f"{self.url} did not answer in time.") from error
         except httpx.TransportError as error:
             raise UnreachableError(
-                f"Nothing answers at {self.url} ({error}). Start it with `cdp up`, or say where it is: --url or CDP_URL."
+                f"Nothing answers at {self.url} ({error}). Start it with `cdp up`, or name it with --url or CDP_URL."
             ) from error
 
 

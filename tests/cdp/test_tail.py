@@ -254,17 +254,19 @@ async def served(
 async def test_over_http_it_is_a_stream_of_server_sent_events(served: HttpServer, log: Log) -> None:
     """Each line is an event named after its stage; a client that goes away ends the reading."""
     headers = {"Authorization": "Bearer cdp_t"}
-    async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
-        async with http.stream("GET", "/api/v1/tail", params={"source": "web"}) as answer:
-            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-            for topic, record in RECORDS.items():
-                await append(log, topic, record)
-            lines = answer.aiter_lines()
-            seen = {}
-            while len(seen) < len(STAGES):
-                line = await anext(lines)
-                if line.startswith("event: "):
-                    seen[line.removeprefix("event: ")] = json.loads((await anext(lines)).removeprefix("data: "))
+    async with (
+        httpx.AsyncClient(base_url=served.url, headers=headers) as http,
+        http.stream("GET", "/api/v1/tail", params={"source": "web"}) as answer,
+    ):
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        for topic, record in RECORDS.items():
+            await append(log, topic, record)
+        lines = answer.aiter_lines()
+        seen = {}
+        while len(seen) < len(STAGES):
+            line = await anext(lines)
+            if line.startswith("event: "):
+                seen[line.removeprefix("event: ")] = json.loads((await anext(lines)).removeprefix("data: "))
     assert seen == {line["stage"]: line for line in WALK}
     await eventually(lambda: not reading())
 
@@ -272,9 +274,11 @@ async def test_over_http_it_is_a_stream_of_server_sent_events(served: HttpServer
 async def test_stopping_the_service_ends_the_streams(served: HttpServer, tail: Tail) -> None:
     """A client's stream ends by itself, whole, when the service stops."""
     headers = {"Authorization": "Bearer cdp_t"}
-    async with httpx.AsyncClient(base_url=served.url, headers=headers) as http:
-        async with http.stream("GET", "/api/v1/tail") as answer:
-            lines = answer.aiter_lines()
-            assert await anext(lines) == ": watching"
-            await tail.close()
-            assert [line async for line in lines] == [""]
+    async with (
+        httpx.AsyncClient(base_url=served.url, headers=headers) as http,
+        http.stream("GET", "/api/v1/tail") as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == ": watching"
+        await tail.close()
+        assert [line async for line in lines] == [""]
