@@ -1,0 +1,378 @@
+"""Records → rows: what each kind of record on the log becomes in the warehouse's tables. Pure.
+
+A row's fields are its table's columns. Moments are decimal seconds, because that is the one number that ClickHouse's
+JSON reader takes for a moment: milliseconds divided by 1,000 print exactly. `Raw` parts are written as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cdp.clock import to_text
+from cdp.records import (
+    EMPTY_OBJECT,
+    AnchorAssigned,
+    Delivery,
+    IdentityChange,
+    LinkChanged,
+    ObservationAdded,
+    ProfileChanged,
+    QuarantinedEvent,
+    ResolvedEvent,
+    SegmentChange,
+    accepted_id,
+    encode,
+)
+
+encode_rows = msgspec.json.Encoder().encode_lines
+decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class EventRow(Struct):
+    """events: (`log_partition`, `log_offset`, `log_index`) is the event's place in events.raw."""
+
+    anchor_id: str
+    at: float
+    received_at: float
+    source: str
+    message_id: str
+    type: str
+    name: str
+    user_id: str
+    anonymous_id: str
+    group_id: str
+    properties: Raw
+    context: Raw
+    traits: Raw
+    trace_id: str
+    log_partition: int
+    log_offset: int
+    log_index: int
+
+
+class TraitRow(Struct):
+    """traits: `value` is JSON text."""
+
+    anchor_id: str
+    name: str
+    at: float
+    value: str
+    source: str
+    message_id: str
+
+
+class IdentityMapRow(Struct):
+    """identity_map."""
+
+    profile_id: str
+    anchor_id: str
+    kind: str
+    present: int
+    version: int
+    at: float
+
+
+class ObservationRow(Struct):
+    """observations."""
+
+    anchor_id: str
+    source: str
+    first_seen: float
+    identifier_types: list[str]
+    identifier_values: list[str]
+    attributes: dict[str, str]
+    message_id: str
+    trace_id: str
+
+
+class LinkRow(Struct):
+    """links."""
+
+    left: str
+    right: str
+    rule: str
+    value: str
+    probability: float
+    withdrawn: int
+    version: int
+    at: float
+    message_id: str
+    trace_id: str
+    author: str
+
+
+class ProfileChangeRow(Struct):
+    """profile_changes."""
+
+    profile_id: str
+    other_id: str
+    kind: str
+    reason: str
+    version: int
+    at: float
+    trace_id: str
+
+
+class SegmentChangeRow(Struct):
+    """segment_changes."""
+
+    segment: str
+    profile_id: str
+    sequence: int
+    change: str
+    at: float
+    reason: str
+    trace_id: str
+
+
+class DeliveryRow(Struct):
+    """deliveries."""
+
+    id: str
+    destination: str
+    connector: str
+    segment: str
+    profile_id: str
+    sequence: int
+    action: str
+    outcome: str
+    attempt: int
+    at: float
+    reason: str
+    trace_id: str
+
+
+class QuarantineRow(Struct):
+    """quarantine."""
+
+    id: str
+    source: str
+    received_at: float
+    trace_id: str
+    code: str
+    reason: str
+    path: str
+    message_id: str
+    sent_at: str
+    body: str
+    beside: str
+    status: str
+    changed_at: float
+
+
+Row = (
+    EventRow
+    | TraitRow
+    | IdentityMapRow
+    | ObservationRow
+    | LinkRow
+    | ProfileChangeRow
+    | SegmentChangeRow
+    | DeliveryRow
+    | QuarantineRow
+)
+TABLES: dict[type[Row], str] = {
+    EventRow: "events",
+    TraitRow: "traits",
+    IdentityMapRow: "identity_map",
+    ObservationRow: "observations",
+    LinkRow: "links",
+    ProfileChangeRow: "profile_changes",
+    SegmentChangeRow: "segment_changes",
+    DeliveryRow: "deliveries",
+    QuarantineRow: "quarantine",
+}
+
+
+def event_row(partition: int, event: ResolvedEvent) -> EventRow:
+    """The event's row; `partition` is that of events.raw."""
+    return EventRow(
+        event.anchor_id,
+        event.at / 1000,
+        event.received_at / 1000,
+        event.source,
+        event.id,
+        event.type,
+        event.name,
+        event.user_id,
+        event.anonymous_id,
+        event.group_id,
+        event.properties,
+        event.context,
+        event.traits,
+        event.trace_id,
+        partition,
+        event.offset,
+        event.index,
+    )
+
+
+def trait_rows(event: ResolvedEvent) -> list[TraitRow]:
+    """What the event says about its person, a row a trait. Raises `msgspec.MsgspecError` for what is not JSON."""
+    if event.traits == EMPTY_OBJECT:
+        return []
+    traits = decode_object(event.traits).items()
+    return [
+        TraitRow(event.anchor_id, name, event.at / 1000, bytes(value).decode(errors="replace"), event.source, event.id)
+        for name, value in traits
+    ]
+
+
+def latest_traits(rows: Iterable[TraitRow]) -> list[Row]:
+    """Of each anchor's trait only the latest, as clients repeat all traits again and again."""
+    latest: dict[tuple[str, str], list[TraitRow]] = {}
+    for row in rows:
+        known = latest.setdefault((row.anchor_id, row.name), [])
+        if known and known[0].at < row.at:
+            known.clear()
+        if not known or known[0].at == row.at:  # of the same moment all: the table's rank tells them apart
+            known.append(row)
+    return list(chain.from_iterable(latest.values()))
+
+
+def change_rows(change: IdentityChange) -> list[Row]:
+    """The rows of a change of the graph. An anchor that moves leaves its old profile and comes to the new one."""
+    match change:
+        case AnchorAssigned():
+            return _assignment(change)
+        case ObservationAdded():
+            return [_observation(change)]
+        case LinkChanged():
+            return [_link(change)]
+        case ProfileChanged():
+            return [
+                ProfileChangeRow(
+                    change.profile_id,
+                    change.other_id,
+                    change.kind,
+                    change.reason,
+                    change.version,
+                    change.at / 1000,
+                    change.trace_id,
+                )
+            ]
+
+
+def _assignment(change: AnchorAssigned) -> list[Row]:
+    def row(profile_id: str, present: int) -> IdentityMapRow:
+        return IdentityMapRow(profile_id, change.anchor_id, change.kind, present, change.version, change.at / 1000)
+
+    moved = change.previous_id not in ("", change.profile_id)
+    return [row(change.profile_id, 1), *([row(change.previous_id, 0)] if moved else [])]
+
+
+def _observation(change: ObservationAdded) -> ObservationRow:
+    return ObservationRow(
+        change.anchor_id,
+        change.source,
+        change.first_seen / 1000,
+        [identifier.type for identifier in change.identifiers],
+        [identifier.value for identifier in change.identifiers],
+        change.attributes,
+        change.message_id,
+        change.trace_id,
+    )
+
+
+def _link(change: LinkChanged) -> LinkRow:
+    return LinkRow(
+        change.left,
+        change.right,
+        change.rule,
+        change.value,
+        change.probability,
+        int(change.withdrawn),
+        change.version,
+        change.at / 1000,
+        change.message_id,
+        change.trace_id,
+        change.by,
+    )
+
+
+def segment_row(change: SegmentChange) -> SegmentChangeRow:
+    """The row of a change of membership."""
+    return SegmentChangeRow(
+        change.segment,
+        change.profile_id,
+        change.sequence,
+        change.change,
+        change.at / 1000,
+        change.reason,
+        change.trace_id,
+    )
+
+
+def delivery_row(delivery: Delivery) -> DeliveryRow:
+    """The row of an attempt at a destination."""
+    return DeliveryRow(
+        delivery.id,
+        delivery.destination,
+        delivery.connector,
+        delivery.segment,
+        delivery.profile_id,
+        delivery.sequence,
+        delivery.action,
+        delivery.outcome,
+        delivery.attempt,
+        delivery.at / 1000,
+        delivery.reason,
+        delivery.trace_id,
+    )
+
+
+def quarantine_row(event: QuarantinedEvent) -> QuarantineRow:
+    """The row of an event kept aside."""
+    return QuarantineRow(
+        event.id,
+        event.source,
+        event.received_at / 1000,
+        event.trace_id,
+        event.code,
+        event.reason,
+        event.path,
+        event.message_id,
+        event.sent_at or "",
+        event.body,
+        event.beside,
+        event.status,
+        (event.changed_at or event.received_at) / 1000,
+    )
+
+
+def refused_event(partition: int, event: ResolvedEvent, reason: str) -> QuarantinedEvent:
+    """An event that the warehouse refused, as it is kept aside: the same each time it is refused.
+
+    Its body is an event that can be corrected and sent again. It has no messageId: the old one is known already, and
+    would make the corrected event a duplicate.
+    """
+    return QuarantinedEvent(
+        id=accepted_id(partition, event.offset, event.index),
+        source=event.source,
+        trace_id=event.trace_id,
+        received_at=event.received_at,
+        code="warehouse_refused",
+        reason=reason,
+        body=_resendable(event),
+        message_id=event.id,
+    )
+
+
+def _resendable(event: ResolvedEvent) -> str:
+    body = {
+        "type": event.type,
+        "userId": event.user_id,
+        "anonymousId": event.anonymous_id,
+        "groupId": event.group_id,
+        "event" if event.type == "track" else "name": event.name,
+        "timestamp": to_text(event.at),
+        "context": event.context,
+        "traits" if event.type in ("identify", "group") else "properties": (
+            event.traits if event.type == "identify" else event.properties
+        ),
+    }
+    return encode({key: value for key, value in body.items() if value != ""}).decode()
