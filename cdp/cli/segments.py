@@ -1,0 +1,46 @@
+"""`cdp segment`: groups of people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cdp.cli.command import Limit, asks, group, read_json
+from cdp.cli.connection import Service
+from cdp.cli.definitions import File, Key, add_delete, add_get, add_list, add_put
+from cdp.cli.output import Output
+
+app = group("segment", "Groups of people: define them, see who is in, who came and who went.")
+PATH = "/api/v1/segments"
+
+add_list(app, PATH, ["key", "name", "description"], "segment")
+add_get(app, PATH, "segment")
+add_put(app, PATH, "segment")
+add_delete(app, PATH, "segment")
+
+
+@asks(app.command("preview"))
+def preview(service: Service, out: Output, *, file: File) -> None:
+    """Count who would be in, without defining anything."""
+    out.record(service.post(f"{PATH}/preview", read_json(file)))
+
+
+@asks(app.command("members"))
+def members(
+    service: Service,
+    out: Output,
+    *,
+    key: Key,
+    at: Annotated[str | None, typer.Option(help="Who was in at this moment (ISO 8601).")] = None,
+    limit: Limit = 100,
+) -> None:
+    """List who is in, or was at a moment."""
+    out.table(service.pages(f"{PATH}/{key}/members", limit=limit, at=at), ["profile_id", "since"], empty="Nobody.")
+
+
+@asks(app.command("changes"))
+def changes(service: Service, out: Output, *, key: Key, limit: Limit = 100) -> None:
+    """List who came in and who went out."""
+    columns = ["at", "change", "profile_id", "sequence", "reason"]
+    out.table(service.pages(f"{PATH}/{key}/changes", limit=limit), columns, empty="No changes.")
