@@ -38,7 +38,7 @@ SEGMENTS: dict[str, dict[str, Any]] = {
 }
 
 DESTINATION_KEY = "demo-file"
-DESTINATION: dict[str, Any] = {"name": "Demo file", "connector": "file", "settings": {"path": "demo"}}
+DESTINATION: dict[str, Any] = {"name": "Demo file", "connector": "file", "settings": {"path": "demo-{segment}.jsonl"}}
 SYNCS: dict[str, dict[str, Any]] = {
     f"{segment}-to-{DESTINATION_KEY}": {"segment": segment, "destination": DESTINATION_KEY} for segment in SEGMENTS
 }
