@@ -131,7 +131,7 @@ class Turn:
         for event in decode_resolved(message.value).events:
             try:
                 self._traits += trait_rows(event)
-            except MsgspecError as error:
+            except (MsgspecError, UnicodeDecodeError) as error:
                 self.refused.append(Refused(message.partition, event, f"The traits cannot be read: {error}"))
                 continue
             self.events[message.partition].append(event)

@@ -12,7 +12,7 @@ from itertools import chain
 import msgspec
 from msgspec import Raw, Struct
 
-from cdp.clock import to_text
+from cdp.clock import clamp, to_text
 from cdp.records import (
     EMPTY_OBJECT,
     AnchorAssigned,
@@ -191,33 +191,43 @@ TABLES: dict[type[Row], str] = {
 def event_row(partition: int, event: ResolvedEvent) -> EventRow:
     """The event's row; `partition` is that of events.raw."""
     return EventRow(
-        event.anchor_id,
-        event.at / 1000,
-        event.received_at / 1000,
-        event.source,
-        event.id,
-        event.type,
-        event.name,
-        event.user_id,
-        event.anonymous_id,
-        event.group_id,
-        event.properties,
-        event.context,
-        event.traits,
-        event.trace_id,
-        partition,
-        event.offset,
-        event.index,
+        anchor_id=event.anchor_id,
+        at=event.at / 1000,
+        received_at=event.received_at / 1000,
+        source=event.source,
+        message_id=event.id,
+        type=event.type,
+        name=event.name,
+        user_id=event.user_id,
+        anonymous_id=event.anonymous_id,
+        group_id=event.group_id,
+        properties=event.properties,
+        context=event.context,
+        traits=event.traits,
+        trace_id=event.trace_id,
+        log_partition=partition,
+        log_offset=event.offset,
+        log_index=event.index,
     )
 
 
 def trait_rows(event: ResolvedEvent) -> list[TraitRow]:
-    """What the event says about its person, a row a trait. Raises `msgspec.MsgspecError` for what is not JSON."""
+    """What the event says about its person, a row a trait.
+
+    Raises `MsgspecError` or `UnicodeDecodeError` for what is no JSON object.
+    """
     if event.traits == EMPTY_OBJECT:
         return []
     traits = decode_object(event.traits).items()
     return [
-        TraitRow(event.anchor_id, name, event.at / 1000, bytes(value).decode(errors="replace"), event.source, event.id)
+        TraitRow(
+            anchor_id=event.anchor_id,
+            name=name,
+            at=event.at / 1000,
+            value=bytes(value).decode(errors="replace"),
+            source=event.source,
+            message_id=event.id,
+        )
         for name, value in traits
     ]
 
@@ -246,20 +256,27 @@ def change_rows(change: IdentityChange) -> list[Row]:
         case ProfileChanged():
             return [
                 ProfileChangeRow(
-                    change.profile_id,
-                    change.other_id,
-                    change.kind,
-                    change.reason,
-                    change.version,
-                    change.at / 1000,
-                    change.trace_id,
+                    profile_id=change.profile_id,
+                    other_id=change.other_id,
+                    kind=change.kind,
+                    reason=change.reason,
+                    version=change.version,
+                    at=change.at / 1000,
+                    trace_id=change.trace_id,
                 )
             ]
 
 
 def _assignment(change: AnchorAssigned) -> list[Row]:
     def row(profile_id: str, present: int) -> IdentityMapRow:
-        return IdentityMapRow(profile_id, change.anchor_id, change.kind, present, change.version, change.at / 1000)
+        return IdentityMapRow(
+            profile_id=profile_id,
+            anchor_id=change.anchor_id,
+            kind=change.kind,
+            present=present,
+            version=change.version,
+            at=change.at / 1000,
+        )
 
     moved = change.previous_id not in ("", change.profile_id)
     return [row(change.profile_id, 1), *([row(change.previous_id, 0)] if moved else [])]
@@ -267,80 +284,80 @@ def _assignment(change: AnchorAssigned) -> list[Row]:
 
 def _observation(change: ObservationAdded) -> ObservationRow:
     return ObservationRow(
-        change.anchor_id,
-        change.source,
-        change.first_seen / 1000,
-        [identifier.type for identifier in change.identifiers],
-        [identifier.value for identifier in change.identifiers],
-        change.attributes,
-        change.message_id,
-        change.trace_id,
+        anchor_id=change.anchor_id,
+        source=change.source,
+        first_seen=change.first_seen / 1000,
+        identifier_types=[identifier.type for identifier in change.identifiers],
+        identifier_values=[identifier.value for identifier in change.identifiers],
+        attributes=change.attributes,
+        message_id=change.message_id,
+        trace_id=change.trace_id,
     )
 
 
 def _link(change: LinkChanged) -> LinkRow:
     return LinkRow(
-        change.left,
-        change.right,
-        change.rule,
-        change.value,
-        change.probability,
-        int(change.withdrawn),
-        change.version,
-        change.at / 1000,
-        change.message_id,
-        change.trace_id,
-        change.by,
+        left=change.left,
+        right=change.right,
+        rule=change.rule,
+        value=change.value,
+        probability=change.probability,
+        withdrawn=int(change.withdrawn),
+        version=change.version,
+        at=change.at / 1000,
+        message_id=change.message_id,
+        trace_id=change.trace_id,
+        author=change.by,
     )
 
 
 def segment_row(change: SegmentChange) -> SegmentChangeRow:
     """The row of a change of membership."""
     return SegmentChangeRow(
-        change.segment,
-        change.profile_id,
-        change.sequence,
-        change.change,
-        change.at / 1000,
-        change.reason,
-        change.trace_id,
+        segment=change.segment,
+        profile_id=change.profile_id,
+        sequence=change.sequence,
+        change=change.change,
+        at=change.at / 1000,
+        reason=change.reason,
+        trace_id=change.trace_id,
     )
 
 
 def delivery_row(delivery: Delivery) -> DeliveryRow:
     """The row of an attempt at a destination."""
     return DeliveryRow(
-        delivery.id,
-        delivery.destination,
-        delivery.connector,
-        delivery.segment,
-        delivery.profile_id,
-        delivery.sequence,
-        delivery.action,
-        delivery.outcome,
-        delivery.attempt,
-        delivery.at / 1000,
-        delivery.reason,
-        delivery.trace_id,
+        id=delivery.id,
+        destination=delivery.destination,
+        connector=delivery.connector,
+        segment=delivery.segment,
+        profile_id=delivery.profile_id,
+        sequence=delivery.sequence,
+        action=delivery.action,
+        outcome=delivery.outcome,
+        attempt=delivery.attempt,
+        at=delivery.at / 1000,
+        reason=delivery.reason,
+        trace_id=delivery.trace_id,
     )
 
 
 def quarantine_row(event: QuarantinedEvent) -> QuarantineRow:
     """The row of an event kept aside."""
     return QuarantineRow(
-        event.id,
-        event.source,
-        event.received_at / 1000,
-        event.trace_id,
-        event.code,
-        event.reason,
-        event.path,
-        event.message_id,
-        event.sent_at or "",
-        event.body,
-        event.beside,
-        event.status,
-        (event.changed_at or event.received_at) / 1000,
+        id=event.id,
+        source=event.source,
+        received_at=event.received_at / 1000,
+        trace_id=event.trace_id,
+        code=event.code,
+        reason=event.reason,
+        path=event.path,
+        message_id=event.message_id,
+        sent_at=event.sent_at or "",
+        body=event.body,
+        beside=event.beside,
+        status=event.status,
+        changed_at=(event.changed_at or event.received_at) / 1000,
     )
 
 
@@ -369,7 +386,7 @@ def _resendable(event: ResolvedEvent) -> str:
         "anonymousId": event.anonymous_id,
         "groupId": event.group_id,
         "event" if event.type == "track" else "name": event.name,
-        "timestamp": to_text(event.at),
+        "timestamp": to_text(clamp(event.at)),
         "context": event.context,
         "traits" if event.type in ("identify", "group") else "properties": (
             event.traits if event.type == "identify" else event.properties
