@@ -1,25 +1,21 @@
 """The first source and the first token: made at first start, so that there is something to begin with.
 
 A key or token given by `CDP_BOOTSTRAP__…` is added on every start where it is missing. One that is made here is kept in
-clear in `credentials.json` in the data folder, readable by its owner alone, so that it can be printed again and the
-command line on this machine finds it.
+the data folder (`cdp.credentials`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
-from msgspec import Struct
 from pydantic import SecretStr
 
 from cdp.auth import ADMIN, digest, new_token
 from cdp.clock import Clock
+from cdp.credentials import Credentials
 from cdp.registry import Registry
 from cdp.settings import BootstrapSettings
 
@@ -28,32 +24,6 @@ log = structlog.get_logger(__name__)
 SOURCE = "default"
 KEY_PREFIX = "wk_"
 AUTHOR = "bootstrap"
-FILE = "credentials.json"
-
-
-class Credentials(Struct, omit_defaults=True):
-    """What somebody on this machine needs to begin. What is not known is empty."""
-
-    url: str = ""
-    write_key: str = ""
-    admin_token: str = ""
-
-
-def read(folder: Path) -> Credentials:
-    """The credentials kept in the data folder; empty ones when there are none."""
-    try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=Credentials)
-    except (OSError, msgspec.MsgspecError):
-        return Credentials()
-
-
-def write(folder: Path, credentials: Credentials) -> None:
-    """Keep the credentials, readable by the owner alone; the old file stays whole until the new one is."""
-    path, fresh = folder / FILE, folder / f"{FILE}.{os.getpid()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(credentials) + b"\n")
-    fresh.replace(path)
 
 
 async def ensure(registry: Registry, settings: BootstrapSettings, clock: Clock, kept: Credentials) -> Credentials:

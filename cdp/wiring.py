@@ -22,10 +22,10 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from redis.asyncio import Redis
 
-from cdp import bootstrap
+from cdp import bootstrap, credentials
 from cdp.api import GROUND, create_app
-from cdp.bootstrap import Credentials
 from cdp.clock import Clock, SystemClock
+from cdp.credentials import Credentials
 from cdp.errors import ConflictError, MisconfiguredError, TransientError
 from cdp.http import Front, HttpServer
 from cdp.registry import Registry
@@ -249,7 +249,7 @@ async def running(settings: Settings, names: Sequence[str], *, say: Say = print)
         server = _server(settings, served=API in names or bool(crew.gateways))
         if server is not None:
             stack.callback(server.release)
-        credentials = await _credentials(crew, platform, names, url=server.url if server else "")
+        begin = await _credentials(crew, platform, names, url=server.url if server else "")
         app = create_app(platform, *_shown(names, found, known))
         stack.push_async_callback(crew.stop)
         await crew.start()
@@ -257,8 +257,8 @@ async def running(settings: Settings, names: Sequence[str], *, say: Say = print)
             await server.start(Front(app, crew.gateways))
             stack.push_async_callback(server.stop)
             stack.push_async_callback(app.state.tail.close)
-        log.info("service.ready", roles=",".join(names), url=credentials.url)
-        yield Service(platform, app, credentials)
+        log.info("service.ready", roles=",".join(names), url=begin.url)
+        yield Service(platform, app, begin)
 
 
 class Service(NamedTuple):
@@ -291,8 +291,8 @@ async def _credentials(crew: Crew, platform: Platform, names: Sequence[str], *, 
         if crew.gateways:
             await bootstrap.given(platform.registry, settings.bootstrap, platform.clock)
         return Credentials(url=url)
-    kept = bootstrap.read(settings.data_dir)
+    kept = credentials.read(settings.data_dir)
     made = await bootstrap.ensure(platform.registry, settings.bootstrap, platform.clock, kept)
     made.url = url
-    bootstrap.write(settings.data_dir, made)
+    credentials.write(settings.data_dir, made)
     return made

@@ -30,6 +30,7 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="CDP_TOKEN", help="API token; else that of the data folder.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SET_BY_SERVICE = frozenset({"key", "version", "created_at", "updated_at", "made"})
 Limit = Annotated[int, typer.Option(min=1, help="Most to print.")]
 
 
@@ -87,7 +88,10 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def keyed(file: Path, key: str | None) -> tuple[str, dict[str, Any]]:
-    """A definition from a file, and its key: as given, else the file's own `key`, else the file's name."""
+    """A definition from a file, and its key: as given, else the file's own `key`, else the file's name.
+
+    What `get` prints can be put again: the fields that only the service sets are left out.
+    """
     body = read_json(file)
-    inside = body.pop("key", None)
-    return key or inside or file.stem, body
+    inside = body.get("key")
+    return key or inside or file.stem, {name: value for name, value in body.items() if name not in SET_BY_SERVICE}

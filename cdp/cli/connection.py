@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from cdp import bootstrap
+from cdp import credentials
 from cdp.errors import CdpError, TransientError
 from cdp.settings import Settings
 
@@ -106,7 +106,7 @@ class Service:
 def connect(url: str | None, token: str | None) -> Service:
     """The service at the given address, else the one that runs from this data folder."""
     if url is None or token is None:
-        kept = bootstrap.read(Settings.load().data_dir)
+        kept = credentials.read(Settings.load().data_dir)
         url = url or kept.url or "http://127.0.0.1:8000"
         token = token or kept.admin_token
     return Service(url, token)

@@ -39,7 +39,10 @@ def add_put(app: typer.Typer, path: str, word: str) -> None:
     @asks(app.command("put", help=f"Make or change a {word} from a JSON file."))
     def put_definition(service: Service, out: Output, *, file: File, key: FileKey = None) -> None:
         name, body = keyed(file, key)
-        out.done(service.put(f"{path}/{name}", body), f"The {word} {name} is defined.")
+        answer = service.put(f"{path}/{name}", body)
+        out.done(answer, f"The {word} {name} is defined.")
+        for setting, secret in answer.get("made", {}).items():
+            out.say(f"{setting}: {secret}  (made now, shown this once)")
 
 
 def add_delete(app: typer.Typer, path: str, word: str) -> None:

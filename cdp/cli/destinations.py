@@ -25,16 +25,36 @@ add_put(syncs, SYNCS, "sync")
 add_delete(syncs, SYNCS, "sync")
 
 
+@asks(app.command("catalog"))
+def catalog(service: Service, out: Output) -> None:
+    """List the connectors that a destination can name; --json shows their settings too."""
+    out.table(service.get(f"{PATH}/catalog")["items"], ["name", "title", "transport"], empty="No connectors.")
+
+
 @asks(app.command("status"))
 def status(service: Service, out: Output, *, key: Key) -> None:
-    """Show how the destination is: its ledger, its breaker, what waits."""
+    """Show how a destination is: who waits, who was set aside, what went wrong last."""
     out.record(service.get(f"{PATH}/{key}/status"))
 
 
 @asks(app.command("test"))
 def test(service: Service, out: Output, *, key: Key) -> None:
-    """Try the destination with one harmless request."""
+    """Send one made-up member, and say what became of it."""
     out.record(service.post(f"{PATH}/{key}/test"))
+
+
+@asks(app.command("dry-run"))
+def dry_run(
+    service: Service,
+    out: Output,
+    *,
+    key: Key,
+    segment: Annotated[str | None, typer.Option(help="A segment that is sent there.")] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile id; else a made-up person.")] = None,
+    action: Annotated[str, typer.Option(help="add or remove.")] = "add",
+) -> None:
+    """Print the requests that would be sent for one change; nothing is sent."""
+    out.document(service.post(f"{PATH}/{key}/dry-run", {"segment": segment, "profile_id": profile, "action": action}))
 
 
 @asks(app.command("deliveries"))
@@ -43,15 +63,24 @@ def deliveries(
     out: Output,
     *,
     key: Key,
-    outcome: Annotated[str | None, typer.Option(help="delivered, retrying, failed or dropped.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only delivered, retrying, failed or dropped ones.")] = None,
+    segment: Annotated[str | None, typer.Option(help="Only of this segment.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Only of this profile id.")] = None,
     limit: Limit = 100,
 ) -> None:
-    """List deliveries, the latest first."""
+    """List the attempts, newest first."""
+    found = service.pages(f"{PATH}/{key}/deliveries", limit=limit, outcome=outcome, segment=segment, profile_id=profile)
     columns = ["at", "action", "outcome", "segment", "profile_id", "attempt", "reason"]
-    out.table(service.pages(f"{PATH}/{key}/deliveries", limit=limit, outcome=outcome), columns, empty="No deliveries.")
+    out.table(found, columns, empty="No deliveries.")
 
 
 @asks(app.command("replay"))
 def replay(service: Service, out: Output, *, key: Key) -> None:
     """Send again what was set aside as failed."""
     out.record(service.post(f"{PATH}/{key}/replay"))
+
+
+@asks(app.command("reconcile"))
+def reconcile(service: Service, out: Output, *, key: Key) -> None:
+    """Compare who should be there with who is, and send the difference."""
+    out.record(service.post(f"{PATH}/{key}/reconcile"))

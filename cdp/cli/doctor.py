@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdp.cli.command import AsJson, Token, Url
 from cdp.cli.connection import UnreachableError, connect
 from cdp.cli.output import Output
-from cdp.doctor import PARTS, Finding, check_folder, check_part, configured, failed
 from cdp.settings import Settings
+
+if TYPE_CHECKING:
+    from cdp.doctor import Finding
 
 UNWELL = 1
 
 
 def doctor(url: Url = None, token: Token = None, as_json: AsJson = False) -> None:
     """Say what is configured, reachable and healthy, and what to do if not. Exit code 1 if anything is not well."""
+    from cdp.doctor import configured
+
     settings = Settings.load()
     try:
         with connect(url, token) as service:
@@ -40,12 +44,15 @@ async def _examine(settings: Settings) -> dict[str, Any]:
 
 async def _examined(settings: Settings) -> AsyncIterator[Finding]:
     """Open part after part and look at it; one that does not open hides no other."""
+    from cdp.doctor import PARTS, check_folder
+
     yield check_folder(settings)
     for name in PARTS:
         yield await _looked_at(settings, name)
 
 
 async def _looked_at(settings: Settings, name: str) -> Finding:
+    from cdp.doctor import check_part, failed
     from cdp.wiring import opened
 
     wanted = frozenset({name}) - {"log"}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import stat
-from pathlib import Path
-
 from cdp import bootstrap
 from cdp.auth import ADMIN, authenticate
-from cdp.bootstrap import Credentials
+from cdp.credentials import Credentials
 from cdp.registry import Registry
 from cdp.settings import BootstrapSettings
 from cdp.testing import FrozenClock
@@ -74,24 +71,6 @@ async def test_a_token_nobody_remembers_is_not_invented(registry: Registry) -> N
     assert later.admin_token == ""
     assert len(registry.all("token")) == 1
     assert "only its hash is kept" in bootstrap.greeting(later)
-
-
-def test_credentials_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
-    """They survive being written and read, in a file of mode 0600."""
-    credentials = Credentials(url="http://127.0.0.1:8000", write_key="wk_1", admin_token="cdp_1")
-    for _ in range(2):
-        bootstrap.write(tmp_path, credentials)
-
-    assert bootstrap.read(tmp_path) == credentials
-    assert stat.S_IMODE((tmp_path / bootstrap.FILE).stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == [bootstrap.FILE]
-
-
-def test_damaged_credentials_count_as_none(tmp_path: Path) -> None:
-    """A file that is no JSON does not stop the start."""
-    (tmp_path / bootstrap.FILE).write_text("{")
-
-    assert bootstrap.read(tmp_path) == Credentials()
 
 
 def test_the_greeting_tells_how_to_begin() -> None:
