@@ -1,4 +1,4 @@
-"""What the author of a connector or a transport tests with: a contract suite to inherit, and fakes that keep the contract.
+"""What the author of a connector tests with: a contract suite to inherit, and fakes that keep the contract.
 
 class TestAcme(ConnectorContract):
     connector = Acme()
@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
@@ -64,7 +64,7 @@ class ConnectorContract:
     """
 
     connector: Connector[Any]
-    settings: dict[str, Any] = {}
+    settings: ClassVar[dict[str, Any]] = {}
     cases: Path | None = None
 
     def parsed(self, **over: Any) -> Any:
@@ -153,8 +153,7 @@ class ConnectorContract:
         hidden = secrets_in(settings)
         requests = self.requests(1)
         texts = [repr(settings), settings.model_dump_json(), self.told(requests), repr(self.connector)]
-        for request in requests:
-            texts.append(repr(msgspec.structs.replace(request, **_without_bodies(request))))
+        texts += [repr(msgspec.structs.replace(request, **_without_bodies(request))) for request in requests]
         for secret in hidden:
             assert not any(secret in text for text in texts)
 
@@ -216,7 +215,7 @@ class Answer(NamedTuple):
     """How a fake destination meets one request: replies, hangs, resets the connection, or drips bytes for ever."""
 
     status: int = 200
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     kind: Literal["reply", "hang", "reset", "drip"] = "reply"
 
