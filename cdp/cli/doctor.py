@@ -20,9 +20,11 @@ UNWELL = 1
 
 def doctor(url: Url = None, token: Token = None, as_json: AsJson = False) -> None:
     """Say what is configured, reachable and healthy, and what to do if not. Exit code 1 if anything is not well."""
+    from cdp import telemetry
     from cdp.doctor import configured
 
     settings = Settings.load()
+    telemetry.configure(settings.telemetry.model_copy(update={"log_level": "error"}))
     try:
         with connect(url, token) as service:
             answer = service.post("/api/v1/status/checks")

@@ -19,9 +19,10 @@ INTERRUPTED = 130
 
 def up(as_json: AsJson = False) -> None:
     """Run the whole product in this process, until Ctrl-C."""
+    settings = Settings.load()
     from cdp.wiring import role_names
 
-    _serve(role_names(), Output(as_json=as_json))
+    _serve(settings, role_names(), Output(as_json=as_json))
 
 
 def run_role(
@@ -31,15 +32,19 @@ def run_role(
     as_json: AsJson = False,
 ) -> None:
     """Run one role in this process, until Ctrl-C: for Kafka, Redis and a ClickHouse server."""
-    _serve([role], Output(as_json=as_json))
+    settings = Settings.load()
+    from cdp.wiring import role_names
+
+    if role not in (known := role_names()):
+        raise typer.BadParameter(f"There is no role {role!r}; choose among {', '.join(known)}.")
+    _serve(settings, [role], Output(as_json=as_json))
 
 
-def _serve(names: list[str], out: Output) -> None:
+def _serve(settings: Settings, names: list[str], out: Output) -> None:
     import uvloop
 
     from cdp import telemetry
 
-    settings = Settings.load()
     telemetry.configure(settings.telemetry)
     try:
         uvloop.run(_until_told(settings, names, out))
