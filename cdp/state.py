@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.settings import Settings
+from cdp.telemetry import without_password
 
 log = structlog.get_logger(__name__)
 
@@ -110,9 +111,10 @@ class State:
         try:
             self._client = Redis.from_url(self._url, retry=_retries())
         except ValueError as error:
-            raise MisconfiguredError(f"CDP_STATE__URL {self._url!r}: {error}") from error
+            raise MisconfiguredError(f"CDP_STATE__URL {without_password(self._url)!r}: {error}") from error
         if not await _answers(self._client):
-            raise TransientError(f"No Redis or Valkey answers at CDP_STATE__URL {self._url}.", retry_after=2)
+            shown = without_password(self._url)
+            raise TransientError(f"No Redis or Valkey answers at CDP_STATE__URL {shown}.", retry_after=2)
         return self._client
 
     async def close(self) -> None:
