@@ -163,7 +163,23 @@ class ProfileChanged(Struct, tag="profile_changed", tag_field="change", omit_def
     trace_id: str = ""
 
 
-IdentityChange = ObservationAdded | LinkChanged | AnchorAssigned | ProfileChanged
+class DeviceSeen(Struct, tag="device_seen", tag_field="change", omit_defaults=True):
+    """A device was in use in a slice of time: anonymously (`session`), or by whom an observation tells (`observation`).
+
+    `device` is a type and a value, `period` counts slices since the epoch; `at` is the first event's time and
+    `first_seen` when that was received. With the same device, period and anchor again, the earlier of each counts.
+    """
+
+    device: str
+    period: int
+    anchor_id: str
+    kind: Literal["observation", "session"]
+    at: int
+    first_seen: int
+    trace_id: str = ""
+
+
+IdentityChange = ObservationAdded | LinkChanged | AnchorAssigned | ProfileChanged | DeviceSeen
 
 
 class IdentityChanges(Struct):

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -150,6 +151,15 @@ class Outbox:
     async def remove(self, count: int) -> None:
         """Forget the oldest `count`: they are on the log."""
         await self._client.ltrim(self._key, count, -1)
+
+    async def drop(self, values: Sequence[bytes]) -> None:
+        """Forget exactly these: safe where two owners of the outbox may overlap for a moment."""
+        if not values:
+            return
+        async with self._client.pipeline(transaction=False) as pipe:
+            for value in values:
+                pipe.lrem(self._key, 1, value)  # type: ignore[arg-type]  # bytes are values too
+            await pipe.execute()
 
 
 def socket_path(folder: Path) -> Path:

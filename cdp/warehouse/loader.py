@@ -31,6 +31,7 @@ from cdp.anchors import profiles_of
 from cdp.errors import PermanentError
 from cdp.records import (
     AnchorAssigned,
+    DeviceSeen,
     IdentityChange,
     LinkChanged,
     ObservationAdded,
@@ -167,6 +168,8 @@ class Turn:
                 touched, at, known = [change.left, change.right], change.at, self.anchors
             case ObservationAdded():
                 touched, at, known = [change.anchor_id], change.first_seen, self.anchors
+            case DeviceSeen():
+                return  # whose the anchor is, its assignment tells
         for key in filter(None, touched):
             known[key] = _newer(known.get(key), TouchedProfile(key, change.trace_id, at, "identity"))
 

@@ -17,6 +17,7 @@ from cdp.records import (
     EMPTY_OBJECT,
     AnchorAssigned,
     Delivery,
+    DeviceSeen,
     IdentityChange,
     LinkChanged,
     ObservationAdded,
@@ -117,6 +118,17 @@ class ProfileChangeRow(Struct):
     trace_id: str
 
 
+class DeviceRow(Struct):
+    """devices."""
+
+    device: str
+    period: int
+    anchor_id: str
+    kind: str
+    at: float
+    first_seen: float
+
+
 class SegmentChangeRow(Struct):
     """segment_changes."""
 
@@ -171,6 +183,7 @@ Row = (
     | ObservationRow
     | LinkRow
     | ProfileChangeRow
+    | DeviceRow
     | SegmentChangeRow
     | DeliveryRow
     | QuarantineRow
@@ -182,6 +195,7 @@ TABLES: dict[type[Row], str] = {
     ObservationRow: "observations",
     LinkRow: "links",
     ProfileChangeRow: "profile_changes",
+    DeviceRow: "devices",
     SegmentChangeRow: "segment_changes",
     DeliveryRow: "deliveries",
     QuarantineRow: "quarantine",
@@ -263,6 +277,17 @@ def change_rows(change: IdentityChange) -> list[Row]:
                     version=change.version,
                     at=change.at / 1000,
                     trace_id=change.trace_id,
+                )
+            ]
+        case DeviceSeen():
+            return [
+                DeviceRow(
+                    device=change.device,
+                    period=change.period,
+                    anchor_id=change.anchor_id,
+                    kind=change.kind,
+                    at=change.at / 1000,
+                    first_seen=change.first_seen / 1000,
                 )
             ]
 
