@@ -43,10 +43,10 @@ bench: $(VENV)/.dev ## Measure what an event costs (ARGS=--quick for a first loo
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
 kafka-up: ## Start a real Apache Kafka from Maven's jars (needs Java and Maven)
-	@deploy/kafka/up
+	@$(PYTHON) deploy/kafka/broker.py up $(ARGS)
 
 kafka-down: ## Stop it, and remove its data
-	@deploy/kafka/down
+	@$(PYTHON) deploy/kafka/broker.py down
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew into deploy/requirements
 	@$(PIP) install uv
