@@ -1,1 +1,1 @@
-"""ingest"""
+"""Where events come in: the collector, write keys, quarantine, and the snippet for web pages."""

@@ -1,0 +1,1 @@
+"""Bytes → events: one module per kind of source, pure."""

@@ -1,0 +1,1 @@
+"""The snippet for web pages."""

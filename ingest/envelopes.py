@@ -1,0 +1,127 @@
+"""Judged events → messages for the log. Pure: the bytes of accepted events pass through untouched."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from cdp.records import QuarantinedBatch, QuarantinedEvent, RawBatch, RawEvent, encode, partition_of
+from cdp.streams.base import Draft
+from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
+from ingest.sources.segment import Fault, Opened
+
+# Bytes of quarantined events that travel together: escaped as JSON text they may become six times as many.
+TOGETHER = 2_000_000
+
+
+class Receipt(NamedTuple):
+    """What the collector knows of a request beside its body. `received_at` in milliseconds."""
+
+    source: str
+    trace_id: str
+    received_at: int
+    ip: str | None
+
+
+class Partitions(NamedTuple):
+    """How many partitions the topics have."""
+
+    raw: int
+    quarantined: int
+
+
+def raw_drafts(
+    accepted: Sequence[tuple[str, RawEvent]], opened: Opened, receipt: Receipt, partitions: Partitions
+) -> Iterator[Draft]:
+    """One message for each partition that has events in the request, in their order."""
+    groups: dict[int, list[RawEvent]] = {}
+    for key, event in accepted:
+        groups.setdefault(partition_of(key, partitions.raw), []).append(event)
+    for partition, events in groups.items():
+        batch = RawBatch(
+            receipt.source,
+            receipt.trace_id,
+            receipt.received_at,
+            events,
+            opened.sent_at,
+            receipt.ip,
+            opened.context,
+            opened.integrations,
+        )
+        yield Draft(EVENTS_RAW.name, partition, encode(batch), len(events), receipt.source)
+
+
+def quarantined(faults: Iterable[Fault], opened: Opened, receipt: Receipt) -> list[QuarantinedEvent]:
+    """The faulty events as they are kept aside, in their order."""
+    beside = _beside(opened, receipt.ip)
+    return [
+        QuarantinedEvent(
+            id=_id(fault, receipt.source),
+            source=receipt.source,
+            trace_id=receipt.trace_id,
+            received_at=receipt.received_at,
+            code=fault.code,
+            reason=fault.reason,
+            body=fault.raw.decode(errors="backslashreplace"),
+            path=fault.path,
+            message_id=fault.message_id,
+            sent_at=opened.sent_at,
+            beside=beside,
+            changed_at=receipt.received_at,
+        )
+        for fault in faults
+    ]
+
+
+def quarantine_drafts(events: Sequence[QuarantinedEvent], keys: Iterable[str], partitions: int) -> Iterator[Draft]:
+    """Messages for events of one source that are kept aside; `keys` are their partition keys, "" where unknown."""
+    groups: dict[int, list[QuarantinedEvent]] = {}
+    sizes: dict[int, int] = {}
+    for event, key in zip(events, keys, strict=True):
+        partition = partition_of(key, partitions)
+        if partition in groups and sizes[partition] + len(event.body) > TOGETHER:
+            yield _quarantine_draft(partition, groups.pop(partition))
+        sizes[partition] = len(event.body) + (sizes[partition] if partition in groups else 0)
+        groups.setdefault(partition, []).append(event)
+    for partition, rest in groups.items():
+        yield _quarantine_draft(partition, rest)
+
+
+def results(events: Iterable[QuarantinedEvent], faults: Iterable[Fault]) -> list[dict[str, Any]]:
+    """What the sender is told of each event that was kept aside."""
+    return [
+        {
+            "index": fault.place,
+            "message_id": fault.message_id,
+            "status": "quarantined",
+            "code": fault.code,
+            "message": fault.reason,
+            "path": fault.path,
+            "quarantine_id": event.id,
+        }
+        for event, fault in zip(events, faults, strict=True)
+    ]
+
+
+def _quarantine_draft(partition: int, events: list[QuarantinedEvent]) -> Draft:
+    value = encode(QuarantinedBatch(events))
+    return Draft(EVENTS_QUARANTINED.name, partition, value, len(events), events[0].source)
+
+
+def _id(fault: Fault, source: str) -> str:
+    """The same for the same event sent again, as clients do that missed the answer; unique without a messageId."""
+    if not fault.message_id:
+        return uuid.uuid4().hex
+    content = b"\0".join((source.encode(), fault.message_id.encode(), fault.raw))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _beside(opened: Opened, ip: str | None) -> str:
+    given = {"type": opened.kind, "ip": ip}
+    around = {"context": opened.context, "integrations": opened.integrations}
+    beside = {name: value for name, value in given.items() if value} | {
+        name: raw for name, raw in around.items() if len(raw)
+    }
+    return encode(beside).decode() if beside else ""

@@ -1,0 +1,138 @@
+"""Sources and their write keys: which source a write key belongs to, from memory.
+
+A source is a definition of kind `source`: `{"name", "write_keys": [{"key", "created_at", "expires_at"?}], "enabled",
+"allowed_origins"?}`, moments in milliseconds. It may have two live keys, so that one replaces the other without a gap.
+
+Write keys are public: every web page shows its own. They say where an event comes from and let nobody read anything, so
+they are kept in clear and looked up in a dictionary. That look-up compares randomly seeded hashes before it compares
+keys, so its time tells nothing about them either.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from cdp.clock import HOUR, Clock
+from cdp.errors import ConflictError, ForbiddenError
+from cdp.registry import Entry, Registry
+
+KIND = "source"
+PREFIX = "wk_"
+LIVE_KEYS = 2
+# Headers remembered with the source they stand for; only good ones are, so strangers cannot fill it.
+REMEMBERED = 10_000
+
+
+class WriteKeyError(ForbiddenError):
+    """The request's write key is missing, unknown, expired, of a disabled source, or not for this web page."""
+
+    code = "unknown_write_key"
+
+
+class Source(NamedTuple):
+    """A source, as the collector needs it. `allowed_origins` empty means any."""
+
+    key: str
+    name: str
+    enabled: bool
+    allowed_origins: frozenset[str]
+
+
+class Held(NamedTuple):
+    """A write key's source, and when the key stops to work (None: never)."""
+
+    source: Source
+    expires_at: int | None
+
+
+class Sources:
+    """The sources of an installation, kept current by the registry."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._held: dict[str, Held] = {}
+        self._headers: dict[bytes, str] = {}
+        registry.watch(self._changed)
+        self._index()
+
+    def of(self, write_key: str) -> Source:
+        """The source that the write key belongs to. Raises `WriteKeyError`."""
+        held = self._held.get(write_key)
+        if held is None:
+            raise WriteKeyError("No source has this write key.")
+        if held.expires_at is not None and held.expires_at <= self._clock.now():
+            raise WriteKeyError("This write key has expired: a newer one replaced it.", code="expired_write_key")
+        if not held.source.enabled:
+            raise WriteKeyError("The source of this write key is disabled.", code="source_disabled")
+        return held.source
+
+    def knows(self, write_key: str) -> bool:
+        """Whether it is some source's write key, working or not."""
+        return write_key in self._held
+
+    def basic(self, authorization: bytes) -> str:
+        """The write key in a header `Basic base64(KEY:)`; empty when the header holds none."""
+        if (known := self._headers.get(authorization)) is not None:
+            return known
+        write_key = basic_user(authorization)
+        if write_key in self._held and len(self._headers) < REMEMBERED:
+            self._headers[authorization] = write_key
+        return write_key
+
+    def _changed(self, kind: str, key: str, entry: Entry | None) -> None:
+        if kind == KIND:
+            self._index()
+
+    def _index(self) -> None:
+        self._headers = {}
+        self._held = {
+            one["key"]: Held(source_of(entry), one.get("expires_at"))
+            for entry in self._registry.all(KIND)
+            for one in entry.body.get("write_keys", ())
+        }
+
+
+def source_of(entry: Entry) -> Source:
+    """The source that a definition defines."""
+    body = entry.body
+    origins = frozenset(body.get("allowed_origins") or ())
+    return Source(entry.key, body.get("name") or entry.key, body.get("enabled", True), origins)
+
+
+def basic_user(authorization: bytes) -> str:
+    """The user name of Basic credentials, with or without the colon; empty for anything else."""
+    scheme, _, coded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return ""
+    try:
+        return base64.b64decode(coded.strip(), validate=True).partition(b":")[0].decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def new_write_key() -> str:
+    """A fresh write key."""
+    return PREFIX + secrets.token_urlsafe(24)
+
+
+def check_unused(registry: Registry, write_keys: Iterable[str], *, but: str = "") -> None:
+    """Raises `ConflictError` when a source other than `but` has one of these write keys already."""
+    wanted = set(write_keys)
+    for entry in registry.all(KIND):
+        if entry.key != but and wanted & {one["key"] for one in entry.body.get("write_keys", ())}:
+            raise ConflictError(f"The source {entry.key!r} has this write key already.")
+
+
+def rotated(body: dict[str, Any], now: int, *, grace_hours: float) -> tuple[dict[str, Any], str]:
+    """The definition with a fresh write key; the newest old one works for `grace_hours` more, others are gone."""
+    live = [one for one in body.get("write_keys", ()) if one.get("expires_at") is None or one["expires_at"] > now]
+    fresh = new_write_key()
+    ends = now + round(grace_hours * HOUR)
+    kept = [one | {"expires_at": min(one.get("expires_at") or ends, ends)} for one in live[-(LIVE_KEYS - 1) :]]
+    keys = [*(kept if grace_hours > 0 else ()), {"key": fresh, "created_at": now}]
+    return {**body, "write_keys": keys}, fresh

@@ -1,0 +1,75 @@
+"""The paths of the collector, and what stands behind each. Trailing and doubled slashes do not matter."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from ingest.sources.segment import Kind
+
+Work = Literal["events", "pixel", "series", "settings", "source_config", "script"]
+
+LETTERS: dict[str, Kind] = {
+    "t": "track",
+    "i": "identify",
+    "p": "page",
+    "s": "screen",
+    "g": "group",
+    "a": "alias",
+}
+# RudderStack's merge joins two identifiers.
+KINDS: tuple[Kind, ...] = (*LETTERS.values(), "merge")
+BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/v1/batch/b", "/batch", "/b", "/beacon/v1/batch")
+PIXELS: tuple[Kind, ...] = ("track", "page")
+
+SETTINGS = re.compile(r"(?:/v1)?(?:/projects)+/([^/]+)/settings")
+SLASHES = re.compile(r"/{2,}")
+# What is answered here even where nothing is: so that a web page can read the 404.
+OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
+
+
+class Route(NamedTuple):
+    """What stands behind a path. `kind` of None takes batches; `write_key` is the part of the path that holds one."""
+
+    name: str
+    work: Work
+    kind: Kind | None = None
+    write_key: str = ""
+
+    @property
+    def method(self) -> str:
+        """The method it answers, beside OPTIONS (and HEAD where it is GET)."""
+        return "POST" if self.work in ("events", "series") else "GET"
+
+
+def _routes() -> dict[str, Route]:
+    singles = {f"/v1/{kind}": Route(f"/v1/{kind}", "events", kind) for kind in KINDS}
+    letters = {f"/v1/{letter}": Route(f"/v1/{letter}", "events", kind) for letter, kind in LETTERS.items()}
+    batches = {path: Route(path, "events") for path in BATCHES}
+    pixels = {f"/pixel/v1/{kind}": Route(f"/pixel/v1/{kind}", "pixel", kind) for kind in PIXELS}
+    others = {
+        "/v1/m": Route("/v1/m", "series"),
+        "/sourceConfig": Route("/sourceConfig", "source_config"),
+        "/cdp.js": Route("/cdp.js", "script"),
+    }
+    return singles | letters | batches | pixels | others
+
+
+ROUTES = _routes()
+
+
+def is_ours(path: str) -> bool:
+    """Whether the collector answers the path."""
+    return path in ROUTES or OURS.match(path) is not None
+
+
+def route_of(path: str) -> Route | None:
+    """What stands behind a path; None for nothing."""
+    if (found := ROUTES.get(path)) is not None:
+        return found
+    plain = SLASHES.sub("/", path).rstrip("/")
+    if (found := ROUTES.get(plain)) is not None:
+        return found
+    if settings := SETTINGS.fullmatch(plain):
+        return Route("/v1/projects/{write_key}/settings", "settings", write_key=settings[1])
+    return None

@@ -1,0 +1,15 @@
+"""The door of this wing: the collector, and the routes of sources and quarantine."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from cdp.service import Offer, Wing
+from ingest import routes, tracking
+from ingest.collector import Collector
+
+router = APIRouter()
+for part in (routes.sources, routes.quarantine, tracking.router):
+    router.include_router(part)
+
+WING = Wing("ingest", roles={"collector": Offer(Collector)}, router=router)

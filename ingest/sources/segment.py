@@ -1,0 +1,618 @@
+"""Requests of Segment's HTTP Tracking API → events: splits a body into raw slices and judges each event alone.
+
+    body ─► open ─► Opened (write key, slices) ─► read ─► accepted events, faults
+
+What is accepted is one definition, `Header`: an event that it decodes keeps every byte it came with. What it does not
+decode is mended where senders are known to err (ids as numbers, epoch times, PHP's empty arrays, half an emoji), then
+decoded again; what still fails becomes a fault with its path. So whoever reads an accepted event can rely on this:
+
+- the whole body is valid UTF-8, and its nesting, keys and bytes are within the limits;
+- ids and names are text, null or absent; times are text that `datetime.fromisoformat` reads, null or absent;
+- `properties`, `traits`, `context`, `integrations` and `context.traits` are objects, null or absent, and what is in
+  them decodes: no number is too large for a double.
+
+No bytes make anything here raise.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+import msgspec
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
+
+from cdp import clock
+from cdp.records import NOTHING, EventType, RawEvent
+from cdp.settings import CollectorSettings
+from ingest.sources.slices import CutError, TooManyError, elements, members
+
+Kind = EventType | Literal["merge"]
+EVENT_TYPES = frozenset(get_args(EventType))
+
+BOM = b"\xef\xbb\xbf"
+BRACKETS = b"{}[]"
+NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
+# More brackets than this are looked at per event instead of per body.
+MOST_BRACKETS = 100_000
+# The least bytes that a key with its value takes: `"":1` and a comma.
+BYTES_PER_KEY = 5
+# A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
+CROWDED_BYTES, CROWDED_COMMAS = 1_000_000, 200_000
+# Events beyond the limit of one request are quarantined, beyond this multiple of it the request is refused.
+EXCESS = 10
+
+ESCAPE = re.compile(
+    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+EPOCH = re.compile(r"-?\d{9,19}(\.\d+)?")
+PROBLEM = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+
+TEXTS = ("messageId", "userId", "anonymousId", "previousId", "groupId", "event", "name")
+MOMENTS = ("timestamp", "originalTimestamp", "sentAt")
+OBJECTS = ("properties", "traits", "context", "integrations")
+# RudderStack's names of identifiers, where they are not ours.
+MERGE_TYPES = {"mobile": "phone"}
+# What senders write for an empty object or a missing time.
+EMPTY: tuple[Any, ...] = ([], "")
+
+
+class Limits(NamedTuple):
+    """What one event, and one request, may hold."""
+
+    event_bytes: int
+    batch_events: int
+    depth: int
+    keys: int
+    id_chars: int
+    name_chars: int
+
+    @classmethod
+    def of(cls, settings: CollectorSettings) -> Limits:
+        """The limits that are set."""
+        return cls(
+            settings.max_event_bytes,
+            settings.max_batch_events,
+            settings.max_depth,
+            settings.max_keys,
+            settings.max_id_chars,
+            settings.max_name_chars,
+        )
+
+
+class Header(Struct, rename="camel", gc=False):
+    """The parts of an event that decide whether it is accepted and where it goes."""
+
+    type: str | None = None
+    message_id: str | None = None
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    event: str | None = None
+    name: str | None = None
+    timestamp: str | None = None
+    original_timestamp: str | None = None
+    sent_at: str | None = None
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+    write_key: Raw = NOTHING
+
+
+class Outer(Struct, rename="camel"):
+    """What stands around the events of a batch, and in a single event that `Header` does not decode."""
+
+    batch: list[Raw] | None = None
+    write_key: Raw = NOTHING
+    sent_at: Raw = NOTHING
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+
+
+class Fault(NamedTuple):
+    """Why an event was not accepted. `path` leads to the fault; `raw` is the event as it came, `place` its index."""
+
+    code: str
+    reason: str
+    path: str = ""
+    place: int = 0
+    raw: bytes = b""
+    message_id: str = ""
+    key: str = ""
+
+
+class Refusal(NamedTuple):
+    """Why a whole body was refused: nothing in it can be stored."""
+
+    code: str
+    message: str
+    path: str = ""
+
+
+class Opened(NamedTuple):
+    """A body, opened: its events still unread. `kind` is told by the path; None for a batch.
+
+    `sound` says that the whole body is valid UTF-8 and nowhere too deep, so that its events need no such look.
+    """
+
+    pieces: list[Raw] | list[bytes]
+    kind: Kind | None = None
+    write_key: str = ""
+    sent_at: str | None = None
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+    sound: bool = False
+    head: Header | None = None
+
+
+class Reading(NamedTuple):
+    """The events of a body, in order: each accepted one with its partition key, each other one with its fault."""
+
+    accepted: list[tuple[str, RawEvent]]
+    faults: list[Fault]
+
+
+class UnacceptableError(Exception):
+    """Carries a fault out of the mending."""
+
+    def __init__(self, code: str, reason: str, path: str = "") -> None:
+        self.fault = Fault(code, reason, path)
+
+
+_outer = msgspec.json.Decoder(Outer).decode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_elements = msgspec.json.Decoder(list[Raw]).decode
+_any = msgspec.json.Decoder().decode
+_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class SegmentReader:
+    """Reads bodies under limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._header = msgspec.json.Decoder(_limited(limits)).decode
+
+    def open_batch(self, body: bytes) -> Opened | Refusal:
+        """A body with a `batch` → its slices. Only what stands around the events is judged here."""
+        body = body.removeprefix(BOM)
+        most = self._limits.batch_events * EXCESS
+        try:
+            outer = _cut(body, most) if _crowded(body) else _outer_of(body, most)
+        except TooManyError:
+            return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
+        except ValidationError as error:
+            return _shape(error)
+        except (CutError, DecodeError, UnicodeDecodeError) as error:
+            return Refusal("invalid_json", f"The body is no valid JSON: {error}.") if body.strip() else NO_BODY
+        if outer.batch is None:
+            return Refusal("no_batch", "The body has no array `batch`.", "batch")
+        if len(outer.batch) > most:
+            return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
+        return self._beside(outer, sound=_is_utf8(body) and is_shallow(body, self._limits.depth + 2))
+
+    def open_single(self, body: bytes, kind: Kind) -> Opened | Refusal:
+        """A body that is one event of a kind → its slice."""
+        body = body.removeprefix(BOM)
+        try:
+            head = self._header(body)
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            return self._open_odd(body, kind)
+        sound = _is_utf8(body) and is_shallow(body, self._limits.depth)
+        return Opened([body], kind, _plain(head.write_key), head.sent_at, sound=sound, head=head)
+
+    def _open_odd(self, body: bytes, kind: Kind) -> Opened | Refusal:
+        outer = Outer()
+        try:
+            outer = _outer(whole_characters(body))
+        except ValidationError as error:
+            if not str(error).endswith("`$.batch`"):
+                return _shape(error)
+        except RecursionError:
+            pass  # too deep: read() says so
+        except (DecodeError, UnicodeDecodeError) as error:
+            return Refusal("invalid_json", f"The body is no valid JSON: {error}.") if body.strip() else NO_BODY
+        return Opened([body], kind, _plain(outer.write_key), _moment_of(outer.sent_at))
+
+    def _beside(self, outer: Outer, *, sound: bool) -> Opened | Refusal:
+        try:
+            context = self._object(outer.context, "context")
+            integrations = self._object(outer.integrations, "integrations")
+        except UnacceptableError as refused:
+            return Refusal(*refused.fault[:3])
+        write_key, sent_at = _plain(outer.write_key), _moment_of(outer.sent_at)
+        return Opened(outer.batch or [], None, write_key, sent_at, context, integrations, sound)
+
+    def _object(self, raw: Raw, name: str) -> Raw:
+        """What stands beside a batch is merged into each event, so it is held to the same rules."""
+        if not len(raw):
+            return NOTHING
+        text = whole_characters(bytes(raw))
+        value = _decoded(text)
+        if value is None or value in EMPTY:
+            return NOTHING
+        if not isinstance(value, dict):
+            raise UnacceptableError("invalid_type", f"`{name}` must be an object.", name)
+        if measure(value)[0] >= self._limits.depth:
+            raise UnacceptableError("too_deep", f"Nested deeper than {self._limits.depth} levels.", name)
+        mended = _mended_context(value, text) if name == "context" else None
+        return mended or Raw(text)
+
+    def read(self, opened: Opened) -> Reading:
+        """Judge each event alone."""
+        accepted: list[tuple[str, RawEvent]] = []
+        faults: list[Fault] = []
+        most = self._limits.batch_events
+        for index, piece in enumerate(opened.pieces):
+            found = self._read(piece, opened) if index < most else _excess(most)
+            if isinstance(found, Fault):
+                faults.append(_placed(found, index, piece, batch=opened.kind is None))
+            else:
+                accepted.append(found)
+        return Reading(accepted, faults)
+
+    def judge(self, event: bytes, kind: Kind | None) -> tuple[str, RawEvent] | Fault:
+        """Judge an event that comes alone, its kind told from outside or by its own `type`."""
+        if len(event) > self._limits.event_bytes:
+            return self._too_large(len(event))
+        try:
+            return self._mended(event, kind)
+        except UnacceptableError as unacceptable:
+            return unacceptable.fault
+
+    def _too_large(self, size: int) -> Fault:
+        return Fault("event_too_large", f"{size} bytes; an event may have {self._limits.event_bytes}.")
+
+    def _read(self, piece: Raw | bytes, opened: Opened) -> tuple[str, RawEvent] | Fault:
+        if len(piece) > self._limits.event_bytes:
+            return self._too_large(len(piece))
+        try:
+            head = opened.head or self._header(piece)
+            if head.timestamp is not None:
+                datetime.fromisoformat(head.timestamp)
+            if head.original_timestamp is not None:
+                datetime.fromisoformat(head.original_timestamp)
+            if head.sent_at is not None:
+                datetime.fromisoformat(head.sent_at)
+            kind = opened.kind or head.type
+            regular = kind in EVENT_TYPES and _has_traits(head.context)
+        except (DecodeError, ValueError, RecursionError):
+            regular = False
+        if regular and opened.sound and self._has_few_keys(piece):
+            return _judged(head, kind, piece)
+        return self.judge(bytes(piece), opened.kind)
+
+    def _has_few_keys(self, piece: Raw | bytes) -> bool:
+        most = self._limits.keys
+        return len(piece) <= most * BYTES_PER_KEY or bytes(piece).count(b":") <= most
+
+    def _mended(self, piece: bytes, kind: Kind | None) -> tuple[str, RawEvent] | Fault:
+        """The slow way: everything is looked at, and what is known to go wrong is put right."""
+        piece = whole_characters(piece)
+        value = _decoded(piece)
+        if not isinstance(value, dict):
+            raise UnacceptableError("not_an_object", "An event is a JSON object.")
+        depth, keys = measure(value)
+        if depth > self._limits.depth:
+            raise UnacceptableError("too_deep", f"Nested deeper than {self._limits.depth} levels.")
+        if keys > self._limits.keys:
+            raise UnacceptableError("too_many_keys", f"{keys} keys; an event may have {self._limits.keys}.")
+        raw = _members(piece)
+        changes = _mended_fields(value, raw)
+        key = ""
+        if (kind or value.get("type")) == "merge":
+            kind = "identify"
+            key, merged = _merge(value)
+            changes |= merged
+        if changes:
+            piece = _encode(raw | changes)
+        try:
+            head = self._header(piece)
+        except ValidationError as error:
+            raise _problem(error) from None
+        return _judged(head, kind or head.type, piece, key)
+
+
+def _limited(limits: Limits) -> type[Header]:
+    """`Header` with the lengths that are set: the decoder checks them at no cost."""
+    ids = Annotated[str, Meta(max_length=limits.id_chars)] | None
+    names = Annotated[str, Meta(max_length=limits.name_chars)] | None
+    fields: list[tuple[str, Any, Any]] = [
+        (name, ids, None) for name in ("message_id", "user_id", "anonymous_id", "previous_id", "group_id")
+    ]
+    fields += [(name, names, None) for name in ("event", "name")]
+    return msgspec.defstruct("LimitedHeader", fields, bases=(Header,), rename="camel", gc=False)  # type: ignore[return-value]
+
+
+def _judged(head: Header, kind: str | None, piece: Raw | bytes, key: str = "") -> tuple[str, RawEvent] | Fault:
+    key = head.anonymous_id or head.user_id or key
+    missing = _missing(head, kind, key)
+    if missing is not None:
+        return missing._replace(message_id=head.message_id or "", key=key)
+    body = piece if isinstance(piece, Raw) else Raw(piece)
+    return key, RawEvent(head.message_id or uuid.uuid4().hex, kind, body)  # type: ignore[arg-type]
+
+
+def _missing(head: Header, kind: str | None, key: str) -> Fault | None:
+    if kind not in EVENT_TYPES:
+        names = ", ".join(sorted(EVENT_TYPES))
+        return Fault("unknown_type", f"`type` must be one of {names}.", "type")
+    if not key:
+        return Fault("missing_identity", "An event needs a `userId` or an `anonymousId`.", "userId")
+    if kind == "track" and not head.event:
+        return Fault("missing_event", "A track event needs the name of its `event`.", "event")
+    if kind == "group" and not head.group_id:
+        return Fault("missing_group_id", "A group event needs a `groupId`.", "groupId")
+    if kind == "alias" and not head.user_id:
+        return Fault("missing_user_id", "An alias event needs the new `userId`.", "userId")
+    if kind == "alias" and not head.previous_id:
+        return Fault("missing_previous_id", "An alias event needs the `previousId`.", "previousId")
+    return None
+
+
+def _excess(most: int) -> Fault:
+    return Fault("too_many_events", f"A request may bring {most} events.")
+
+
+def _placed(fault: Fault, index: int, piece: Raw | bytes, *, batch: bool) -> Fault:
+    path = f"batch[{index}]" + (f".{fault.path}" if fault.path else "") if batch else fault.path
+    raw = bytes(piece)
+    return fault._replace(place=index, path=path, raw=raw, message_id=fault.message_id or message_id_of(raw))
+
+
+def message_id_of(raw: bytes) -> str:
+    """The messageId of whatever this may be; empty where it has none that can be read."""
+    try:
+        value = _any(whole_characters(raw)).get("messageId")
+    except (DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+        return ""
+    return value[:500] if isinstance(value, str) else ""
+
+
+# --- what stands around ---------------------------------------------------------------------------
+
+NO_BODY = Refusal("empty_body", "The request has no body.")
+
+
+def _outer_of(body: bytes, most: int) -> Outer:
+    try:
+        return _outer(body)
+    except ValidationError:
+        raise
+    except (DecodeError, RecursionError):
+        return _cut(body, most)
+
+
+def _cut(body: bytes, most: int) -> Outer:
+    """The same as decoding, for a body that no decoder takes. Raises `CutError`."""
+    found = members(body)
+    batch = found.get("batch")
+    raw = {name: Raw(found[name]) for name in ("writeKey", "sentAt", "context", "integrations") if name in found}
+    return Outer(
+        None if batch is None or batch[:1] != b"[" else [Raw(piece) for piece in elements(batch, most=most)],
+        raw.get("writeKey", NOTHING),
+        raw.get("sentAt", NOTHING),
+        raw.get("context", NOTHING),
+        raw.get("integrations", NOTHING),
+    )
+
+
+def _crowded(body: bytes) -> bool:
+    return len(body) > CROWDED_BYTES and body.count(b",") > CROWDED_COMMAS
+
+
+def _shape(error: ValidationError) -> Refusal:
+    if str(error).endswith("`$.batch`"):
+        return Refusal("no_batch", "`batch` must be an array.", "batch")
+    return Refusal("not_an_object", "The body must be a JSON object.")
+
+
+def _plain(raw: Raw) -> str:
+    """A JSON string as text; anything else is empty."""
+    try:
+        return _text(raw)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _moment_of(raw: Raw) -> str | None:
+    """The time at which a request says it was sent. One that cannot be read is no fault of its events: none, then."""
+    if not len(raw):
+        return None
+    try:
+        return moment_text(_any(raw)) or None
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_shallow(body: bytes, levels: int) -> bool:
+    """Whether the JSON is surely nested at most so many levels deep. Brackets within text can only make it say no.
+
+    Each round takes the innermost pairs away, so it costs a tenth of walking the decoded value.
+    """
+    brackets = body.translate(None, NOT_BRACKETS)
+    if len(brackets) > MOST_BRACKETS:
+        return False
+    for _ in range(levels):
+        rest = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not rest:
+            return True
+        if len(rest) == len(brackets):
+            return False
+        brackets = rest
+    return False
+
+
+# --- mending --------------------------------------------------------------------------------------
+
+
+def measure(value: Any) -> tuple[int, int]:
+    """How deep a decoded value is nested (an object without objects: 1), and how many keys it has in all."""
+    depth = keys = 0
+    level = [value]
+    while level := [inner for inner in level if isinstance(inner, dict | list)]:
+        depth += 1
+        keys += sum(len(inner) for inner in level if isinstance(inner, dict))
+        level = [each for inner in level for each in (inner.values() if isinstance(inner, dict) else inner)]
+    return depth, keys
+
+
+def whole_characters(text: bytes) -> bytes:
+    r"""The JSON text with each half of a surrogate pair replaced by U+FFFD.
+
+    JavaScript writes one (`"\ud83d"`) whenever a text was cut in the middle of an emoji; no decoder takes it.
+    """
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], text)
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        text.decode()
+        return _any(text)
+    except UnicodeDecodeError as error:
+        raise UnacceptableError("invalid_utf8", f"Not valid UTF-8 from byte {error.start}.") from None
+    except RecursionError:
+        raise UnacceptableError("too_deep", "Nested too deeply to be read.") from None
+    except ValidationError:
+        reason = "A number that no double can hold."
+        raise UnacceptableError("number_out_of_range", reason, _culprit(text)[1:]) from None
+    except DecodeError as error:
+        raise UnacceptableError("invalid_json", f"Not valid JSON: {error}.") from None
+
+
+def _culprit(text: bytes, levels: int = 64) -> str:
+    """The path to the value that cannot be decoded, each step with its dot or brackets."""
+    for step, inner in _inside(text.lstrip()) if levels else ():
+        try:
+            _any(inner)
+        except ValidationError:
+            return step + _culprit(bytes(inner), levels - 1)
+    return ""
+
+
+def _inside(text: bytes) -> list[tuple[str, Raw]]:
+    if text[:1] == b"{":
+        return [(f".{name}", raw) for name, raw in _members(text).items()]
+    if text[:1] == b"[":
+        return [(f"[{place}]", raw) for place, raw in enumerate(_elements(text))]
+    return []
+
+
+def _problem(error: ValidationError) -> UnacceptableError:
+    found = PROBLEM.fullmatch(str(error))
+    reason, path = (found["reason"], found["path"]) if found else (str(error), "")
+    return UnacceptableError("too_long" if "length <=" in reason else "invalid_type", f"{reason}.", path or "")
+
+
+def _mended_fields(value: Mapping[str, Any], raw: Mapping[str, Raw]) -> dict[str, Any]:
+    """The fields that must be written differently, and how. Raises `UnacceptableError`."""
+    changes: dict[str, Any] = {}
+    for name in TEXTS:
+        if isinstance(value.get(name), int | float):
+            changes[name] = _number_text(value[name], bytes(raw[name]), name)
+    for name in MOMENTS:
+        if (given := value.get(name)) is not None:
+            text = moment_text(given)
+            if text is None:
+                raise UnacceptableError(
+                    "invalid_timestamp", "Not a time: use ISO 8601, such as 2026-11-21T08:30:00Z.", name
+                )
+            if text != given:
+                changes[name] = text or None
+    for name in OBJECTS:
+        if value.get(name) in EMPTY:
+            changes[name] = {}
+    if isinstance(context := value.get("context"), dict) and (
+        mended := _mended_context(context, bytes(raw["context"]))
+    ):
+        changes["context"] = mended
+    return changes
+
+
+def _mended_context(context: Mapping[str, Any], raw: bytes) -> Raw | None:
+    """The context with an empty `traits` made an object; None when nothing is wrong with it."""
+    if _has_traits(context):
+        return None
+    if context["traits"] not in EMPTY:
+        raise UnacceptableError("invalid_type", "`context.traits` must be an object.", "context.traits")
+    return Raw(_encode(_members(raw) | {"traits": {}}))
+
+
+def _number_text(number: float, raw: bytes, name: str) -> str:
+    if isinstance(number, bool):
+        raise UnacceptableError("invalid_type", f"`{name}` must be text.", name)
+    if isinstance(number, int):
+        return raw.decode()
+    if not number.is_integer():
+        raise UnacceptableError("invalid_type", f"`{name}` must be text or a whole number.", name)
+    return str(int(number))
+
+
+def moment_text(given: Any) -> str | None:
+    """A time as senders write it → ISO 8601 text; "" for an empty one, None for what is no time.
+
+    Numbers are seconds, milli-, micro- or nanoseconds since the epoch, told apart by their size.
+    """
+    if isinstance(given, str):
+        text = given.strip()
+        if EPOCH.fullmatch(text):
+            return moment_text(float(text))
+        try:
+            datetime.fromisoformat(text.upper())
+        except ValueError:
+            return None if text else ""
+        return given if text == given and text.upper() == text else text.upper()
+    if isinstance(given, bool) or not isinstance(given, int | float) or abs(given) >= 1e20:
+        return None
+    size = abs(given)
+    for most, factor in ((1e11, 1e3), (1e14, 1.0), (1e17, 1e-3)):
+        if size < most:
+            return clock.to_text(clock.clamp(round(given * factor)))
+    return clock.to_text(clock.clamp(round(given * 1e-6)))
+
+
+def _has_traits(context: Mapping[str, Any] | None) -> bool:
+    if not context:
+        return True
+    traits = context.get("traits")
+    return traits is None or isinstance(traits, dict)
+
+
+def _merge(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """RudderStack's merge event → the partition key and the changes that make it an identify with both identifiers."""
+    listed = value.get("mergeProperties")
+    if not isinstance(listed, list) or len(listed) != 2:
+        reason = "A merge event names exactly two identifiers in `mergeProperties`."
+        raise UnacceptableError("invalid_merge", reason, "mergeProperties")
+    external = [_external_id(one, f"mergeProperties[{place}]") for place, one in enumerate(listed)]
+    context = value.get("context") or {}
+    known = context.get("externalIds")
+    context = {**context, "externalIds": [*(known if isinstance(known, list) else []), *external]}
+    return external[0]["id"], {"type": "identify", "context": context}
+
+
+def _external_id(one: Any, path: str) -> dict[str, str]:
+    name, value = (one.get("type"), one.get("value")) if isinstance(one, dict) else (None, None)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not (isinstance(name, str) and name and isinstance(value, str) and value):
+        raise UnacceptableError("invalid_merge", "An identifier has a `type` and a `value`.", path)
+    return {"id": value, "type": MERGE_TYPES.get(name, name), "collection": "users", "encoding": "none"}
