@@ -18,6 +18,7 @@ Json = dict[str, Any]
 
 METHODS = ("get", "put", "post", "patch", "delete", "head", "options")
 TAGS = {
+    "tracking": "Where events come in: the Segment HTTP Tracking API. The write key says which source sends.",
     "profiles": "People: who they are, what they did, why they are one person.",
     "identity": "Join, part, and review what identity resolution did.",
     "segments": "Define groups of people, see who is in, who came and who went.",
