@@ -76,9 +76,9 @@ def count(
 ) -> None:
     """Count events taken from a partition of events.raw, as part of the transaction that applies them.
 
-    The mappings are by source: `accepted` all events, the others those of them that end there. `next_offset` is the
-    first offset not counted yet; a call that does not go beyond what was counted before counts nothing. A caller that
-    repeats a part leaves out messages below `applied`.
+    The mappings are by source: `accepted` all events but those that the caller sets aside on events.quarantined, the
+    others those of them that end there. `next_offset` is the first offset not counted yet; a call that does not go
+    beyond what was counted before counts nothing. A caller that repeats a part leaves out messages below `applied`.
     """
     counts = zip(COUNTED, (accepted, duplicate, suppressed, filtered), strict=True)
     fields = [(f"{outcome}:{source}", n) for outcome, given in counts for source, n in (given or {}).items() if n]

@@ -286,8 +286,8 @@ ACCEPTED_MARK = "raw-"
 
 
 def accepted_id(partition: int, offset: int, index: int) -> str:
-    """The id of an event that is set aside after events.raw had it there: the same whenever it is set aside again.
+    """The id of an event set aside after it was counted as accepted. From its place in events.raw: repeats are one.
 
-    By ACCEPTED_MARK, events set aside by the collector are told from those that were accepted first (cdp.conservation).
+    By ACCEPTED_MARK such events are told from those set aside before they were counted (cdp.conservation).
     """
     return f"{ACCEPTED_MARK}{partition}-{offset}-{index}"

@@ -1,0 +1,227 @@
+"""People as read from the warehouse: the same in any order of arrival, and as a stupid reading of the facts says."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from redis.asyncio import Redis
+
+from cdp import profiles
+from cdp.profiles import KnownIdentifier, Profile
+from cdp.records import (
+    AnchorAssigned,
+    Identifier,
+    IdentityChanges,
+    ObservationAdded,
+    ResolvedBatch,
+    ResolvedEvent,
+    SegmentChange,
+    SegmentChanges,
+    encode,
+)
+from cdp.streams.base import Log, Message
+from cdp.topics import EVENTS_RESOLVED, IDENTITY_CHANGES, SEGMENTS_CHANGES
+from cdp.warehouse.base import Warehouse
+from cdp.warehouse.loader import Loader
+
+START = 1_795_249_800_000
+PEOPLE = [str(uuid.UUID(int=n + 1)) for n in range(3)]
+ANCHORS = [str(uuid.UUID(int=n + 100)) for n in range(5)]
+TABLES = ("events", "traits", "identity_map", "observations", "segment_changes")
+
+
+async def load(log: Log, warehouse: Warehouse, state: Redis, messages: Sequence[Message]) -> None:
+    """Store these messages, each in a turn of its own."""
+    loader = Loader(log, warehouse, state, "test:", pace=0)
+    for message in messages:
+        await loader.handle([message])
+
+
+def identity(*changes: Any) -> Message:
+    """A message of identity.changes."""
+    return Message(IDENTITY_CHANGES.name, 0, 0, START, encode(IdentityChanges(list(changes))))
+
+
+def said(offset: int, anchor: str, at: int, traits: dict[str, Any]) -> Message:
+    """A message with one event, in a partition of its own so that any order of arrival is stored."""
+    event = ResolvedEvent(
+        offset=offset,
+        index=0,
+        source="web",
+        trace_id="",
+        received_at=START,
+        id=f"m{offset}",
+        type="identify",
+        at=START + at,
+        anchor_id=anchor,
+        profile_id=anchor,
+        traits=Raw(json.dumps(traits).encode()),
+    )
+    return Message(EVENTS_RESOLVED.name, offset, offset, START, encode(ResolvedBatch([event])))
+
+
+async def test_a_person_is_read_whole(log: Log, warehouse: Warehouse, state: Redis) -> None:
+    """Identifiers with sources, latest traits, current segments, first and last event, over all anchors."""
+    lan, other = PEOPLE[:2]
+    one, two, gone = ANCHORS[:3]
+    await load(
+        log,
+        warehouse,
+        state,
+        [
+            identity(
+                ObservationAdded(
+                    one, "web", START + 5, [Identifier("email", "lan@x.vn"), Identifier("phone", "+84901")]
+                ),
+                ObservationAdded(two, "pos", START + 3, [Identifier("email", "lan@x.vn")]),
+                ObservationAdded(gone, "pos", START, [Identifier("email", "other@x.vn")]),
+                AnchorAssigned(one, lan, 1, START),
+                AnchorAssigned(two, other, 1, START),
+                AnchorAssigned(two, lan, 2, START, previous_id=other),
+                AnchorAssigned(gone, lan, 1, START),
+                AnchorAssigned(gone, other, 2, START, previous_id=lan),
+            ),
+            said(0, one, 10, {"city": "Huế", "age": 30, "vip": True, "tags": ["a"]}),
+            said(1, two, 20, {"city": "Đà Nẵng", "age": None}),
+            said(2, gone, 90, {"city": "Hà Nội"}),
+            Message(
+                SEGMENTS_CHANGES.name,
+                0,
+                0,
+                START,
+                encode(
+                    SegmentChanges(
+                        [
+                            SegmentChange("vip", lan, "entered", 1, START),
+                            SegmentChange("cart", lan, "entered", 1, START),
+                            SegmentChange("cart", lan, "exited", 2, START),
+                        ]
+                    )
+                ),
+            ),
+        ],
+    )
+
+    found = await profiles.read(warehouse, [lan, PEOPLE[2]])
+
+    assert found == {
+        lan: Profile(
+            lan,
+            [
+                KnownIdentifier("email", "lan@x.vn", START + 3, ["pos", "web"]),
+                KnownIdentifier("phone", "+84901", START + 5, ["web"]),
+            ],
+            {"city": "Đà Nẵng", "tags": ["a"], "vip": True},
+            ["vip"],
+            START + 10,
+            START + 20,
+            2,
+        )
+    }
+    assert await profiles.read(warehouse, []) == {}
+
+
+async def test_a_profile_is_known_before_its_first_event(log: Log, warehouse: Warehouse, state: Redis) -> None:
+    """An anchor that is assigned makes a profile, though nothing else of it has been loaded."""
+    await load(log, warehouse, state, [identity(AnchorAssigned(ANCHORS[0], PEOPLE[0], 1, START))])
+
+    assert await profiles.read(warehouse, PEOPLE) == {
+        PEOPLE[0]: Profile(PEOPLE[0], first_seen=START, last_seen=START, events=0)
+    }
+
+
+def test_a_trait_that_nothing_can_hold_is_its_text() -> None:
+    """A number or a nesting beyond what Python's reader takes comes back as it was written."""
+    assert profiles.value_of('{"a": [1, "b", null, 1.5]}') == {"a": [1, "b", None, 1.5]}
+    assert profiles.value_of("18446744073709551616") == 18446744073709551616.0
+    deep = "[" * 5_000 + "]" * 5_000
+    assert profiles.value_of(deep) == deep
+    assert profiles.value_of("1e999") == "1e999"
+
+
+anchors = st.sampled_from(ANCHORS)
+histories = st.fixed_dictionaries(
+    {
+        "moves": st.lists(st.tuples(anchors, st.sampled_from(PEOPLE)), max_size=10),
+        "said": st.lists(
+            st.tuples(
+                anchors,
+                st.integers(0, 3),
+                st.dictionaries(st.sampled_from(["city", "age"]), st.sampled_from([1, "x", None, True]), max_size=2),
+            ),
+            max_size=8,
+        ),
+        "observed": st.lists(st.tuples(anchors, st.sampled_from("ab"), st.sampled_from("xy")), max_size=6),
+        "segments": st.lists(st.tuples(st.sampled_from(PEOPLE), st.sampled_from("st")), max_size=8),
+    }
+)
+
+
+def messages_of(history: dict[str, Any]) -> list[Message]:
+    """The history as messages."""
+    messages = []
+    current: dict[str, str] = {}
+    for version, (anchor, person) in enumerate(history["moves"], 1):
+        assigned = AnchorAssigned(anchor, person, version, START, previous_id=current.get(anchor, ""))
+        messages.append(identity(assigned))
+        current[anchor] = person
+    seen: set[str] = set()
+    for anchor, kind, value in history["observed"]:
+        if anchor not in seen:  # an observation is told once
+            messages.append(identity(ObservationAdded(anchor, "web", START, [Identifier(kind, value)])))
+            seen.add(anchor)
+    messages += [said(offset, *event) for offset, event in enumerate(history["said"])]
+    sequences: dict[tuple[str, str], int] = {}
+    for person, segment in history["segments"]:
+        n = sequences[person, segment] = sequences.get((person, segment), 0) + 1
+        change = SegmentChange(segment, person, "entered" if n % 2 else "exited", n, START)
+        messages.append(Message(SEGMENTS_CHANGES.name, 0, 0, START, encode(SegmentChanges([change]))))
+    return messages
+
+
+def check(history: dict[str, Any], person: str, profile: Profile | None) -> None:
+    """Compare with a stupid reading. Of values said at the same moment, any one may have won."""
+    own = {anchor for anchor in ANCHORS if [p for a, p in history["moves"] if a == anchor][-1:] == [person]}
+    if not own:
+        assert profile is None
+        return
+    assert profile is not None
+    events = [(at, traits) for anchor, at, traits in history["said"] if anchor in own]
+    assert profile.events == len(events)
+    assert profile.first_seen == START + min((at for at, _ in events), default=0)
+    assert profile.last_seen == START + max((at for at, _ in events), default=0)
+    for name in ("city", "age"):
+        values = [(at, traits[name]) for at, traits in events if name in traits]
+        latest = [value for at, value in values if at == max(at for at, _ in values)]
+        assert profile.traits.get(name) in (latest or [None])
+    first = {anchor: (kind, value) for anchor, kind, value in reversed(history["observed"])}
+    assert [(i.type, i.value) for i in profile.identifiers] == sorted({first[a] for a in own & first.keys()})
+    entered = [s for s in "st" if history["segments"].count((person, s)) % 2]
+    assert profile.segments == entered
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=histories, seed=st.integers(0, 1_000))
+async def test_any_order_gives_the_same_people(
+    log: Log, warehouse: Warehouse, state: Redis, history: dict[str, Any], seed: int
+) -> None:
+    """Loaded in any order and partly twice, the same records make the same people, and the right ones."""
+    messages = messages_of(history)
+    shuffled = random.Random(seed).sample(messages, len(messages)) + messages[: seed % 3]
+    readings = []
+    for order in (messages, shuffled):
+        for table in TABLES:
+            await warehouse.command(f"TRUNCATE TABLE {table}")
+        await load(log, warehouse, state, order)
+        readings.append(await profiles.read(warehouse, PEOPLE))
+
+    assert readings[0] == readings[1]
+    for person in PEOPLE:
+        check(history, person, readings[0].get(person))
