@@ -1,0 +1,108 @@
+"""For tests: people with anchors, traits and events, put into a real warehouse, and remembered for the oracle."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+
+from msgspec import Raw
+
+from cdp.records import AnchorAssigned, EventType, ResolvedEvent
+from cdp.warehouse.base import Warehouse
+from cdp.warehouse.rows import TABLES, Row, change_rows, encode_rows, event_row, trait_rows
+from segments.evaluate import Happened, History, read
+
+SOURCE = "stage"
+
+
+class Stage:
+    """A small world. What is done on it stays here until `store` writes it into the warehouse, as the loader would."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._owners: dict[str, str] = {}
+        self._events: dict[str, list[ResolvedEvent]] = {}
+        self._rows: list[Row] = []
+        self._count = 0
+
+    def person(self, *, anchors: int = 1) -> str:
+        """A new profile with so many anchors; returns its id."""
+        profile_id = str(uuid.uuid4())
+        for _ in range(anchors):
+            self.assign(str(uuid.uuid4()), profile_id)
+        return profile_id
+
+    def anchors(self, profile_id: str) -> list[str]:
+        """The anchors that belong to the profile now."""
+        return [anchor_id for anchor_id, owner in self._owners.items() if owner == profile_id]
+
+    def assign(self, anchor_id: str, profile_id: str) -> None:
+        """From now on the anchor belongs to the profile."""
+        self._count += 1
+        previous = self._owners.get(anchor_id, "")
+        self._owners[anchor_id] = profile_id
+        self._rows += change_rows(AnchorAssigned(anchor_id, profile_id, self._count, 0, previous_id=previous))
+
+    def merge(self, absorbed: str, into: str) -> None:
+        """Every anchor of one profile goes to the other."""
+        for anchor_id in self.anchors(absorbed):
+            self.assign(anchor_id, into)
+
+    def event(
+        self,
+        anchor_id: str,
+        at: int,
+        *,
+        type: EventType = "track",
+        name: str = "",
+        properties: str = "{}",
+        traits: str = "{}",
+        message_id: str = "",
+    ) -> None:
+        """Something happened under this anchor. Properties and traits are JSON text."""
+        self._count += 1
+        event = ResolvedEvent(
+            offset=self._count,
+            index=0,
+            source=SOURCE,
+            trace_id="",
+            received_at=at,
+            id=message_id or f"message-{self._count}",
+            type=type,
+            at=at,
+            anchor_id=anchor_id,
+            profile_id=self._owners[anchor_id],
+            name=name,
+            properties=Raw(properties.encode()),
+            traits=Raw(traits.encode()),
+        )
+        self._events.setdefault(anchor_id, []).append(event)
+        self._rows += [event_row(0, event), *trait_rows(event)]
+
+    async def store(self) -> None:
+        """Write what was done since the last time into the warehouse."""
+        rows, self._rows = self._rows, []
+        for kind, table in TABLES.items():
+            if some := [row for row in rows if isinstance(row, kind)]:
+                await self._warehouse.insert(table, kind.__struct_fields__, encode_rows(some))
+
+    async def histories(self, profile_ids: Iterable[str]) -> dict[str, History | None]:
+        """What the oracle is to know of each profile; None for one without anchors.
+
+        The rank of traits of the same moment is the warehouse's: it is a hash.
+        """
+        found = await self._warehouse.rows("SELECT toString(anchor_id), name, message_id, rank FROM traits")
+        ranks = {(anchor_id, name, message_id): rank for anchor_id, name, message_id, rank in found}
+        return {profile_id: self._history(profile_id, ranks) for profile_id in profile_ids}
+
+    def _history(self, profile_id: str, ranks: Mapping[tuple[str, str, str], int]) -> History | None:
+        if not (anchors := self.anchors(profile_id)):
+            return None
+        latest: dict[str, tuple[int, str]] = {}
+        events: list[Happened] = []
+        for event in (event for anchor_id in anchors for event in self._events.get(anchor_id, [])):
+            events.append(Happened(event.type, event.name, event.at, read(bytes(event.properties).decode())))
+            for row in trait_rows(event):
+                rank = ranks.get((row.anchor_id, row.name, row.message_id), -1)
+                latest[row.name] = max(latest.get(row.name, (-1, "")), (rank, row.value))
+        return History({name: read(value) for name, (_, value) in latest.items()}, events)
