@@ -19,7 +19,7 @@ from cdp import __version__, doctor, events, keys, status, tail
 from cdp.auth import UnauthenticatedError
 from cdp.errors import CdpError, ConflictError, ForbiddenError, InvalidError, NotFoundError, TransientError
 from cdp.http import Traced
-from cdp.openapi import document, page
+from cdp.openapi import allowed, document, page
 from cdp.service import Platform
 from cdp.tail import Tail
 
@@ -123,10 +123,12 @@ async def _malformed(_: Request, error: Exception) -> JSONResponse:
     return refusal(400, "invalid", f"{first['msg']}{more}", path=dotted(first["loc"][1:]))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     word = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    headers = dict(error.headers) if error.headers else None
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names the methods of one route only
+        headers["Allow"] = ", ".join(allowed(request.app.openapi(), request.url.path)) or headers.get("Allow", "GET")
     return refusal(error.status_code, word, str(error.detail), headers=headers)
 
 

@@ -6,7 +6,6 @@ the Segment spec, so that tools that know Segment's events can read it.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,6 +18,7 @@ from cdp import clock
 from cdp.anchors import profiles_of
 from cdp.auth import platform, require
 from cdp.errors import InvalidError
+from cdp.parameters import Moment
 from cdp.records import EMPTY_OBJECT, encode
 from cdp.service import Platform
 from cdp.warehouse.sql import load
@@ -179,16 +179,14 @@ async def list_events(
     event: Annotated[str, Query(description="Only events of this name, for example `Order Completed`.")] = "",
     message_id: Annotated[str, Query(description="Only events with this messageId.")] = "",
     since: Annotated[
-        datetime.datetime | None, Query(description="Only events received at this moment or later (ISO 8601).")
+        Moment | None, Query(description="Only events received at this moment or later (ISO 8601).")
     ] = None,
-    until: Annotated[
-        datetime.datetime | None, Query(description="Only events received before this moment (ISO 8601).")
-    ] = None,
+    until: Annotated[Moment | None, Query(description="Only events received before this moment (ISO 8601).")] = None,
     order: Annotated[Order, Query(description="`newest` or `oldest` received first.")] = "newest",
     limit: Annotated[int, Query(ge=1, le=100_000_000, description="Most events to return.")] = 1_000,
 ) -> StreamingResponse:
     """Events as they are stored, one JSON object a line, in the order of receipt; streamed, however many they are."""
-    filters = Filters(source, type, event, message_id, _moment(since, clock.EARLIEST), _moment(until, clock.LATEST))
+    filters = Filters(source, type, event, message_id, *_span(since, until))
     if filters.since > filters.until:
         raise InvalidError("`since` lies after `until`.", path="since")
     chunks = read(opened, filters, order=order, limit=limit)
@@ -202,5 +200,5 @@ async def _from(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[byt
         yield chunk
 
 
-def _moment(when: datetime.datetime | None, default: int) -> int:
-    return default if when is None else clock.from_datetime(when)
+def _span(since: int | None, until: int | None) -> tuple[int, int]:
+    return clock.EARLIEST if since is None else since, clock.LATEST if until is None else until

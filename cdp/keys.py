@@ -5,7 +5,6 @@ Nobody can hand out more than they have, and the last token that may do everythi
 
 from __future__ import annotations
 
-import datetime
 import secrets
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cdp import clock
 from cdp.auth import ADMIN, SCOPES, Caller, digest, new_token, platform, require
 from cdp.errors import ConflictError, ForbiddenError, InvalidError
+from cdp.parameters import Moment
 from cdp.registry import Entry, Registry
 from cdp.service import Platform
 
@@ -45,7 +45,7 @@ class TokenDraft(BaseModel):
         description=f"What it may do. Writing includes reading, `admin` includes everything: {', '.join(SCOPES)}.",
         json_schema_extra={"items": {"type": "string", "enum": list(SCOPES)}},
     )
-    expires_at: datetime.datetime | None = Field(None, description="When it stops to work (ISO 8601); never if absent.")
+    expires_at: Moment | None = Field(None, description="When it stops to work (ISO 8601); never if absent.")
 
 
 class Token(BaseModel):
@@ -132,8 +132,8 @@ def _body(draft: TokenDraft, caller: Caller, sha256: str) -> dict[str, Any]:
                 f"There is no scope {scope!r}; choose among {', '.join(SCOPES)}.", path=f"scopes[{place}]"
             )
     _refuse_beyond(caller, draft.scopes)
-    expires = draft.expires_at and clock.from_datetime(draft.expires_at)
-    return {"name": draft.name, "sha256": sha256, "scopes": sorted(set(draft.scopes)), "expires_at": expires}
+    scopes = sorted(set(draft.scopes))
+    return {"name": draft.name, "sha256": sha256, "scopes": scopes, "expires_at": draft.expires_at}
 
 
 def _refuse_beyond(caller: Caller, scopes: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 Json = dict[str, Any]
 
@@ -89,6 +90,12 @@ def operations(made: Json) -> Iterator[tuple[str, str, Json]]:
         for method, operation in methods.items():
             if method in METHODS:
                 yield path, method, operation
+
+
+def allowed(made: Json, path: str) -> list[str]:
+    """The methods that the path takes, whatever stands in its parameters."""
+    methods = (method.upper() for template, method, _ in operations(made) if compile_path(template)[0].match(path))
+    return sorted(methods)
 
 
 def _possible(path: str, operation: Json) -> Iterator[str]:

@@ -7,6 +7,7 @@ figures; `/api/v1/status` everything, for people and scripts.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -154,7 +155,7 @@ def _scheme(url: str) -> str:
 
 async def _ask_log(opened: Platform) -> dict[str, Any]:
     await opened.log.end_offsets(DEFINITIONS)
-    return {}
+    return {"version": sqlite3.sqlite_version} if opened.settings.log.url.startswith("sqlite:") else {}
 
 
 async def _ask_state(opened: Platform) -> dict[str, Any]:

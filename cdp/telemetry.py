@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from structlog.typing import Processor
 
@@ -85,6 +85,10 @@ def gauge(name: str, sentence: str, labels: Sequence[str], samples: Iterable[tup
     for values, figure in samples:
         family.add_metric(values, figure)
     return family
+
+
+# When a counter began is no figure that anybody charts; Prometheus sees a restart by itself.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class _Given:

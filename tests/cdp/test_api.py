@@ -116,7 +116,7 @@ async def test_unknown_routes_and_methods_have_the_one_shape(platform: Platform)
 
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     assert (method.status_code, method.json()["error"]["code"]) == (405, "method_not_allowed")
-    assert method.headers["allow"]
+    assert method.headers["allow"] == "GET, POST"
 
 
 def test_places_are_told_as_paths() -> None:
