@@ -175,9 +175,7 @@ class ActivationSettings(Room):
         False,
         description="Let destinations be at private and loopback addresses, and at any port. For tests and intranets.",
     )
-    allow_any_path: bool = Field(
-        False, description="Let file destinations write outside the data folder's `exports/`."
-    )
+    allow_any_path: bool = Field(False, description="Let file destinations write outside the data folder's `exports/`.")
 
 
 class TelemetrySettings(Room):
