@@ -18,8 +18,9 @@ from cdp import clock
 from cdp.anchors import profiles_of
 from cdp.auth import platform, require
 from cdp.errors import InvalidError
+from cdp.lines import encode_line
 from cdp.parameters import Moment
-from cdp.records import EMPTY_OBJECT, encode
+from cdp.records import EMPTY_OBJECT
 from cdp.service import Platform
 from cdp.warehouse.sql import load
 
@@ -84,7 +85,9 @@ async def lines(opened: Platform, events: Sequence[Stored]) -> bytes:
     """The events as JSON lines, each with the profile its anchor belongs to now."""
     anchors = [str(event.anchor_id) for event in events]
     profiles = await profiles_of(opened.state, opened.settings.state.prefix, anchors)
-    return b"".join(encode(event.document(profile)) + b"\n" for event, profile in zip(events, profiles, strict=True))
+    return b"".join(
+        encode_line(event.document(profile)) + b"\n" for event, profile in zip(events, profiles, strict=True)
+    )
 
 
 class Stored(NamedTuple):

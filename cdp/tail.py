@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from cdp.auth import require
 from cdp.errors import TransientError
+from cdp.lines import encode_line
 from cdp.records import (
     RawEvent,
     decode_deliveries,
@@ -29,7 +30,6 @@ from cdp.records import (
     decode_raw,
     decode_resolved,
     decode_segments,
-    encode,
 )
 from cdp.service import Receive, Scope, Send
 from cdp.streams.base import Log, Message
@@ -330,7 +330,7 @@ _HEADERS = [
 
 
 def _event(line: Line) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (line["stage"].encode(), encode(line))
+    return b"event: %s\ndata: %s\n\n" % (line["stage"].encode(), encode_line(line))
 
 
 def _chunk(body: bytes, *, more: bool) -> dict[str, Any]:
