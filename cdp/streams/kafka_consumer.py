@@ -27,8 +27,7 @@ from cdp.streams.kafka_client import FAILURES, Cluster, ask, end, unavailable
 
 log = structlog.get_logger(__name__)
 
-# Seconds that a member may still work on what it was given while the others wait for it; shorter than REBALANCE.
-HANDOVER = 25.0
+# Seconds that a rebalance waits for a member; longer than any handover.
 REBALANCE = 30.0
 # Records that a message is taken to hold before the first has been seen.
 USUAL_RECORDS = 16
@@ -38,11 +37,13 @@ class Patience(NamedTuple):
     """Seconds: without a heartbeat a member is put out after `session`; without a poll after `idle`.
 
     After `stuck` without a message, or in a rebalance, the client is checked, and replaced if it should have moved.
+    In a rebalance, the others wait for `handover` until a member has finished what it was given.
     """
 
     session: float = 10.0
     idle: float = 300.0
     stuck: float = 30.0
+    handover: float = 25.0
 
 
 class Site(NamedTuple):
@@ -273,7 +274,7 @@ class KafkaConsumer:
         if self._given and not self._closed:
             self._finished.clear()
             try:
-                async with asyncio.timeout(HANDOVER):
+                async with asyncio.timeout(self._patience.handover):
                     await self._finished.wait()
             except TimeoutError:
                 log.warning("kafka.handover_late", group=self._group)

@@ -93,7 +93,7 @@ class SqliteLog:
             for name, shelf in self._shelves.items()
             for number, place in enumerate(shelf.places())
         }
-        self._presence = Presence(self._path)
+        self._presence = await asyncio.to_thread(Presence, self._path)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="log-reader")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -139,8 +139,8 @@ class SqliteLog:
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         """Append all drafts in one transaction with whatever else waits, and return their offsets.
 
-        Raises `TransientError` when the disk is full, fails or is too slow; then nothing of it is stored, except after
-        the time ran out while the disk was at it.
+        Raises `TransientError` when the disk is full, fails or is too slow. What was refused is not stored, unless the
+        time ran out, or the disk failed, while it was being written.
         """
         if not drafts:
             return []
@@ -326,8 +326,15 @@ class SqliteLog:
             task.ready(task.outcome)
         if tasks:
             failed = next((task.outcome for task in tasks if isinstance(task.outcome, Exception)), None)
-            self._trouble = f"the log cannot be written: {store.reason_of(failed)}" if failed else ""
+            self._note(f"the log cannot be written: {store.reason_of(failed)}" if failed else "")
         self._learn(news)
+
+    def _note(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            log.error("log.unwritable", reason=trouble)
+        elif self._trouble and not trouble:
+            log.info("log.writable")
+        self._trouble = trouble
 
     def _learn(self, news: store.News) -> None:
         moved = {place for place, end in news.ends.items() if end > self._ends.get(place, 0)}

@@ -210,7 +210,6 @@ class Writer(threading.Thread):
         return News(transaction.ends, transaction.versions)
 
     def _undo(self, error: Exception) -> None:
-        log.error("log.unwritable", reason=reason_of(error))
         if self._connection is None:
             return
         if reason_of(error).startswith("SQLITE_IOERR"):
@@ -368,10 +367,10 @@ class Presence:
         try:
             with self._file_of(name).open("r+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
         except FileNotFoundError:
             return False
+        except OSError:  # it is locked; or it cannot be told, and then nothing may be taken from it
+            return True
         return False
 
     def alone(self) -> bool:

@@ -1,0 +1,56 @@
+"""A real Apache Kafka for tests: one broker for the session, started from Maven's jars.
+
+Without Java or Maven the tests that ask for it are skipped with the reason; where CI=true they fail instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "deploy" / "kafka" / "broker.py"
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("kafka_broker_script", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+script = _load()
+
+
+def start_broker(folder: Path) -> Any:
+    """A started broker with its data in the folder; skips the test (in CI: fails it) where there can be none."""
+    if reason := script.missing():
+        _without(reason)
+    broker = script.Broker(folder)
+    try:
+        broker.start()
+    except script.BrokerError as error:
+        _without(str(error))
+    return broker
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of this session's broker, `host:port`."""
+    broker = start_broker(tmp_path_factory.mktemp("kafka"))
+    yield broker.bootstrap
+    broker.kill()
+
+
+def _without(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"No Kafka: {reason}", pytrace=False)
+    pytest.skip(f"No Kafka: {reason}")
