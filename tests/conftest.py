@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import Settings
-from cdp.state import EmbeddedValkey
+from cdp.state import EmbeddedValkey, connect
 from cdp.testing import FrozenClock
 from cdp.warehouse.base import Warehouse
 from tests.clickhouse_http import ClickHouseServer
@@ -82,7 +82,7 @@ async def state_server(short_folder: Path) -> AsyncIterator[EmbeddedValkey]:
 @pytest.fixture
 async def state(state_server: EmbeddedValkey) -> AsyncIterator[Redis]:
     """A client of the session's Valkey; what the test leaves behind is flushed."""
-    client = Redis(unix_socket_path=str(state_server.socket))
+    client = connect(f"unix://{state_server.socket}")
     yield client
     await client.flushall()
     await client.aclose()
