@@ -23,7 +23,7 @@ def test_it_is_one_line_and_says_the_same(value: dict[str, object]) -> None:
 
 
 def test_what_is_passed_through_raw_stays_on_the_line_too() -> None:
-    """Bytes that nobody looked at on the way are escaped as well."""
-    line = encode_line({"properties": Raw('{"note":"a\u2028b"}'.encode())})
+    """Bytes that nobody looked at on the way are escaped as well, and their layout is flattened."""
+    line = encode_line({"properties": Raw('{\r\n  "note":\n"a\u2028b\\n"}'.encode())})
 
-    assert line == rb'{"properties":{"note":"a\u2028b"}}'
+    assert line == rb'{"properties":{    "note": "a\u2028b\n"}}'
