@@ -33,8 +33,9 @@ from cdp.records import (
 from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import HttpSettings, Settings
+from cdp.stages import lines_of
 from cdp.streams.base import Draft, Log, Message
-from cdp.tail import QUEUE, Client, Stream, Tail, lines_of, router
+from cdp.tail import QUEUE, Client, Stream, Tail, router
 from cdp.testing import FrozenClock
 from cdp.topics import DELIVERIES, EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, SEGMENTS_CHANGES, Topic
 from tests.waiting import eventually
