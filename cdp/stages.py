@@ -1,4 +1,4 @@
-"""What the live view shows of each record on the log: a line per event, change or delivery, with its stage and trace."""
+"""What the live view shows of each record on the log: a line per event, change or delivery, with stage and trace."""
 
 from __future__ import annotations
 
