@@ -1,0 +1,52 @@
+"""E-mail addresses in one written form: what reaches the same mailbox reads the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+ADDRESS = re.compile(r"[^\s@\"(),:;<>\[\]\\]+@[^\s@\"(),:;<>\[\]\\.]+(?:\.[^\s@\"(),:;<>\[\]\\.]+)+")
+LONGEST = 254
+
+GMAIL = "gmail.com"
+# Domains that belong to no mailbox provider, or to the same one: what was written → what was meant.
+DOMAINS = {
+    wrong: right
+    for right, wrongs in {
+        GMAIL: "googlemail.com gmial.com gamil.com gmai.com gmal.com gnail.com gmaill.com gmil.com gmail.co gmail.cm "
+        "gmail.om gmail.vn gmail.com.vn",
+        "yahoo.com": "yaho.com yahooo.com yhoo.com yahoo.co yahoo.cm",
+        "hotmail.com": "hotmial.com hotmal.com hotmai.com hotmil.com hotmail.co hotmail.cm",
+        "outlook.com": "outlok.com outloo.com outlook.co",
+        "icloud.com": "iclod.com icoud.com icloud.co",
+    }.items()
+    for wrong in wrongs.split()
+}
+# Endings that are no top-level domain.
+ENDINGS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "cpm": "com", "xom": "com", "vnn": "vn"}
+
+NOBODY = frozenset(
+    "noreply no-reply no_reply donotreply do-not-reply do_not_reply unknown khongco khongcoemail khongcomail khong "
+    "khongbiet noemail no-email no_email nomail none null undefined na n/a anonymous guest nobody khachle".split()
+)
+TYPED_AT_RANDOM = frozenset("abc 123 a aa aaa x xx xxx asd asdf".split())
+
+
+def canonical(raw: str) -> str | None:
+    """An address as people write it → the address of the mailbox; None when it is none, or nobody's."""
+    text = unicodedata.normalize("NFC", raw).strip().strip("<>.,;").lower().removeprefix("mailto:")
+    if len(text) > LONGEST or not ADDRESS.fullmatch(text):
+        return None
+    local, _, domain = text.rpartition("@")
+    name, _, ending = domain.rpartition(".")
+    domain = f"{name}.{ENDINGS.get(ending, ending)}"
+    domain = DOMAINS.get(domain, domain)
+    if domain == GMAIL:
+        local = local.partition("+")[0].replace(".", "")
+    return None if not local or _is_placeholder(local, domain) else f"{local}@{domain}"
+
+
+def _is_placeholder(local: str, domain: str) -> bool:
+    if local in NOBODY or local == domain.partition(".")[0]:
+        return True
+    return domain == GMAIL and local in TYPED_AT_RANDOM

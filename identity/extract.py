@@ -1,0 +1,288 @@
+"""One event as it was sent → what is stored of it and whose it is. Pure: the same event always gives the same answer.
+
+Only what is needed is decoded: `properties` and `context` pass through as bytes, and the context is opened only where it
+holds something about a person. What a person's traits say is remembered by their bytes, because SDKs repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cdp import clock
+from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
+from identity.attributes import attributes
+from identity.identifiers import Identifiers, Value, is_personal, scalar
+from identity.observations import Anchor, Observation, anchor_of, session_anchor
+from identity.policy import ALIASED, Policy
+
+# A sender's clock further off than this is not merely unset by a little: its times are believed only in relation to
+# each other, and only when they lie close together.
+ABSURD_SKEW = clock.DAY
+LONGEST_QUEUE = 30 * clock.DAY
+# What lies further ahead than this has a broken clock, not a plan.
+FUTURE = clock.DAY
+# Numbers below this are seconds since the epoch, above it milliseconds.
+SECONDS = 100_000_000_000
+
+MEMORY = 1 << 13  # persons remembered per process
+MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
+
+EMPTY = bytes(EMPTY_OBJECT)
+PERSONAL = (b'"traits"', b'"externalIds"', b'"device"')
+PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
+
+
+class Body(Struct, rename="camel"):
+    """The parts of an event that concern identity, whatever type their values are."""
+
+    user_id: Any = None
+    anonymous_id: Any = None
+    previous_id: Any = None
+    group_id: Any = None
+    event: Any = None
+    name: Any = None
+    timestamp: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    properties: Raw = NOTHING
+    context: Raw = NOTHING
+    traits: Raw = NOTHING
+
+
+class Context(Struct, rename="camel"):
+    """The parts of a context that concern identity."""
+
+    traits: Raw = NOTHING
+    external_ids: Raw = NOTHING
+    device: Any = None
+
+
+class Named(Struct):
+    """The name that some SDKs put into a page's properties only."""
+
+    name: Any = None
+
+
+class Extracted(NamedTuple):
+    """An event, ready to be resolved. `observation` is None for anonymous activity; `device` is `type:value` or empty.
+
+    `previous` is the device that an alias call may have meant.
+    """
+
+    at: int
+    period: int
+    anchor: Anchor
+    observation: Observation | None
+    device: str
+    previous: str
+    name: str
+    user_id: str
+    anonymous_id: str
+    group_id: str
+    properties: Raw
+    context: Raw
+    traits: Raw
+
+
+class Refused(NamedTuple):
+    """Why an event cannot be resolved. `path` leads to the fault."""
+
+    code: str
+    reason: str
+    path: str = ""
+
+
+class Person(NamedTuple):
+    """What an event says of a person; `anchor` and `identifiers` are empty when it names nobody."""
+
+    anchor: Anchor
+    identifiers: tuple[Value, ...]
+    attributes: dict[str, str]
+    traits: Raw
+
+
+NOBODY = Context()
+UNIDENTIFIABLE = Refused(
+    "unidentifiable",
+    "Nothing in it says whose it is: userId and anonymousId are missing or placeholders, and it has no other identifier.",
+    "userId",
+)
+
+_body = msgspec.json.Decoder(Body).decode
+_context = msgspec.json.Decoder(Context).decode
+_named = msgspec.json.Decoder(Named).decode
+_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_any_object = msgspec.json.Decoder(dict[str, Any]).decode
+_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Extractor:
+    """Extracts under a policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._session = policy.session
+        self._identifiers: Identifiers = policy.identifiers
+        self._remembered: Callable[..., Person] = lru_cache(MEMORY)(self._person)
+
+    def extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
+        """An event of a batch → what to store, or why it cannot be."""
+        try:
+            return self._extract(event, batch)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return Refused("undecodable", f"The event cannot be read: {error}.")
+
+    def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
+        body = _body(event.body)
+        context = merged(bytes(body.context), bytes(batch.context))
+        if batch.ip and b'"ip"' not in context:
+            context = _with_ip(context, batch.ip)
+        inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
+        user_id, anonymous_id = scalar(body.user_id).strip(), scalar(body.anonymous_id).strip()
+        previous = scalar(body.previous_id).strip() if event.type == "alias" else ""
+        person = self._person_of(event.type, body, inner, user_id, previous)
+        device = self._device(anonymous_id, inner.device)
+        at = event_time(body, batch)
+        period = at // self._session
+        if person.identifiers:
+            anchor = person.anchor
+            observation = Observation(person.identifiers, person.attributes, batch.received_at, batch.source)
+        elif device:
+            anchor, observation = session_anchor(device, period), None
+        else:
+            return UNIDENTIFIABLE
+        properties = _filled(bytes(body.properties))
+        return Extracted(
+            at,
+            period,
+            anchor,
+            observation,
+            device,
+            self._device(previous, None) if previous and previous != user_id else "",
+            _name(event.type, body, properties),
+            user_id,
+            anonymous_id,
+            scalar(body.group_id).strip(),
+            Raw(_filled(bytes(body.traits)) if event.type == "group" else properties),
+            Raw(context),
+            person.traits,
+        )
+
+    def _person_of(self, kind: str, body: Body, inner: Context, user_id: str, previous: str) -> Person:
+        own = _filled(bytes(body.traits)) if kind == "identify" else EMPTY
+        nested, external = _filled(bytes(inner.traits)), bytes(inner.external_ids)
+        remember = len(own) + len(nested) + len(external) <= MEMORABLE
+        return (self._remembered if remember else self._person)(user_id, previous, own, nested, external)
+
+    def _person(self, user_id: str, previous: str, own: bytes, nested: bytes, external: bytes) -> Person:
+        raw = merged(own, nested)
+        traits = _any_object(raw)
+        found = self._of_account(user_id, previous) | self._of_traits(traits) | self._of_external(external)
+        identifiers = tuple(sorted(found))
+        described = attributes(traits) if identifiers else {}
+        return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw))
+
+    def _of_account(self, user_id: str, previous: str) -> set[Value]:
+        read = self._identifiers.read
+        account = read("user_id", user_id)
+        mailbox = read("email", user_id) if "@" in user_id else None
+        before = read(ALIASED, previous) if account and previous != user_id else None
+        return {value for value in (account, mailbox, before) if value}
+
+    def _of_traits(self, traits: dict[str, Any]) -> set[Value]:
+        read = self._identifiers.read
+        phone = next((traits[name] for name in PHONES if traits.get(name)), "")
+        found = (read("email", scalar(traits.get("email"))), read("phone", scalar(phone)))
+        return {value for value in found if value}
+
+    def _of_external(self, external: bytes) -> set[Value]:
+        listed = _any(external) if external else None
+        if not isinstance(listed, list):
+            return set()
+        found = (self._external(one) for one in listed if isinstance(one, dict))
+        return {value for value in found if value}
+
+    def _external(self, one: dict[str, Any]) -> Value | None:
+        name = scalar(one.get("type"))
+        foreign = one.get("collection") not in (None, "users") or one.get("encoding") not in (None, "none")
+        if foreign or not is_personal(name):
+            return None
+        value = self._identifiers.read(name, scalar(one.get("id")))
+        return value if value and value[0] not in ("anonymous_id", "device_id") else None
+
+    def _device(self, anonymous_id: str, device: Any) -> str:
+        value = self._identifiers.read("anonymous_id", anonymous_id) if anonymous_id else None
+        if value is None and isinstance(device, dict):
+            value = self._identifiers.read("device_id", scalar(device.get("id")))
+        return f"{value[0]}:{value[1]}" if value else ""
+
+
+def event_time(body: Body, batch: RawBatch) -> int:
+    """When it happened, in milliseconds: by our clock, corrected by how long the sender kept it.
+
+    Segment's rule (HTTP API, common fields): receivedAt − (sentAt − timestamp). Without `timestamp`, RudderStack's
+    `originalTimestamp` counts; with neither, or with text that is no time, the moment of receipt. Without `sentAt` the
+    time is taken as given.
+    """
+    received = batch.received_at
+    stamp = moment(body.timestamp)
+    if stamp is None:
+        stamp = moment(body.original_timestamp)
+    if stamp is None:
+        return received
+    sent = moment(body.sent_at)
+    if sent is None:
+        sent = moment(batch.sent_at)
+    if sent is not None:
+        skew = received - sent
+        if abs(skew) <= ABSURD_SKEW or abs(sent - stamp) <= LONGEST_QUEUE:
+            stamp += skew
+    return received if stamp > received + FUTURE else clock.clamp(stamp)
+
+
+def moment(raw: Any) -> int | None:
+    """A time as senders write it (ISO 8601, or a number of seconds or milliseconds) → milliseconds, or None."""
+    if isinstance(raw, str):
+        try:
+            when = datetime.fromisoformat(raw)
+            return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or raw != raw or abs(raw) > 1e18:
+        return None
+    return int(raw * 1000 if abs(raw) < SECONDS else raw)
+
+
+def merged(own: bytes, beside: bytes) -> bytes:
+    """Two JSON objects as one, shallow; `own` wins. What is no object counts as empty."""
+    own, beside = _filled(own), _filled(beside)
+    if beside == EMPTY:
+        return own
+    if own == EMPTY:
+        return beside
+    return _encode(_object(beside) | _object(own))
+
+
+def _filled(raw: bytes) -> bytes:
+    return raw if raw[:1] == b"{" else EMPTY
+
+
+def _with_ip(context: bytes, ip: str) -> bytes:
+    rest = context[1:].lstrip()
+    return b'{"ip":%s%s%s' % (_encode(ip), b"" if rest == b"}" else b",", rest)
+
+
+def _name(kind: str, body: Body, properties: bytes) -> str:
+    if kind == "track":
+        return scalar(body.event)
+    if kind not in ("page", "screen"):
+        return ""
+    named = scalar(body.name)
+    return named if named or b'"name"' not in properties else scalar(_named(properties).name)

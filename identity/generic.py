@@ -1,0 +1,68 @@
+"""Generic values: what so many people share that it says nothing of who somebody is (a hotline, a cashier's number, an agent's login).
+
+How often a value is seen is no test, for a loyal customer is seen often; what counts is how many *different people* its
+observations speak of: distinct ids that are issued to one person, or names that cannot be one person's.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from identity.identifiers import Value, type_of
+from identity.observations import Observation
+from identity.policy import Policy
+
+NAME = "name"
+# Words of a name that tell nobody apart: Vietnamese family names (a third of the country is called Nguyễn), the middle
+# names of a gender, titles.
+COMMON = frozenset(
+    "nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly trinh dinh mai to luong cao chau ta ha thai "
+    "lam doan vuong quach thi van mr mrs ms dr anh chi em co chu ong ba bac khach le hang".split()
+)
+WORD = re.compile(r"[^\W\d_]+")
+D = str.maketrans("đĐ", "dD")
+
+
+def is_generic(value: Value, observations: Sequence[Observation], policy: Policy) -> bool:
+    """Whether the value links nothing. `observations` are all that hold it; their order makes no difference."""
+    if len(observations) > policy.most_observations(value[0]):
+        return True
+    if len(observations) <= policy.limit:
+        return False
+    if any(_distinct(observations, kind) > policy.limit for kind in _issued(observations, value[0])):
+        return True
+    if people(observation.attributes.get(NAME, "") for observation in observations) <= policy.limit:
+        return False
+    # An account keeps its meaning while its owner changes names; it loses it when the ways to reach its owner change too.
+    return type_of(value[0]).kind == "contact" or any(
+        _distinct(observations, kind) > policy.limit for kind in ("email", "phone")
+    )
+
+
+def people(names: Iterable[str]) -> int:
+    """How many people the names speak of at least: names that share no telling word are two people's."""
+    found: list[frozenset[str]] = []
+    for words in sorted({telling(name) for name in names}, key=lambda words: (len(words), sorted(words))):
+        if words and not any(words & known for known in found):
+            found.append(words)
+    return len(found)
+
+
+@lru_cache(1 << 14)
+def telling(name: str) -> frozenset[str]:
+    """The words of a name, without diacritics, that tell people apart; all of them when none does."""
+    bare = unicodedata.normalize("NFD", name.translate(D))
+    words = frozenset(WORD.findall("".join(sign for sign in bare if not unicodedata.combining(sign)).lower()))
+    return words - COMMON or words
+
+
+def _issued(observations: Sequence[Observation], own: str) -> set[str]:
+    names = {name for observation in observations for name, _ in observation.identifiers}
+    return {name for name in names if name != own and type_of(name).kind == "person"}
+
+
+def _distinct(observations: Sequence[Observation], kind: str) -> int:
+    return len({value for observation in observations for name, value in observation.identifiers if name == kind})

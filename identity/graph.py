@@ -1,0 +1,259 @@
+"""The live identity graph, shared by any number of processes: facts go in, people come out.
+
+Each change is one optimistic transaction: what it depends on is read and watched, the step is planned, and everything it
+changes is written at once, with the records for the ledger in the outbox. Who finds that something changed meanwhile
+starts again. So a killed process leaves no half merge, and the order in which processes win makes no difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import RedisError, WatchError
+
+from cdp.clock import Clock
+from cdp.errors import TransientError
+from cdp.state import Outbox
+from identity import keys, ledger, metrics
+from identity.cluster import ASSERT
+from identity.facts import Cause, Facts
+from identity.keys import Keys, Profile
+from identity.observations import Anchor
+from identity.policy import Policy
+from identity.step import Step
+from identity.succession import ProfileId
+from identity.ties import OBSERVATION, Tie, Ties
+from identity.view import MOST_ARGUMENTS, Command, View, many
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+CHUNK = 100  # anchors per transaction
+STUBBORN = 4  # attempts before a transaction is made smaller
+ATTEMPTS = 60
+LONGEST_PAUSE = 0.1  # seconds
+
+# Versions never go back, not even when the state was lost: they stay above a thousand per millisecond of the clock.
+# KEYS: the last version. ARGV: the floor.
+NEXT_VERSION = """
+local last, floor = tonumber(redis.call('GET', KEYS[1]) or '0'), tonumber(ARGV[1])
+local next = string.format('%.0f', math.max(last, floor) + 1)
+redis.call('SET', KEYS[1], next)
+return next
+"""
+PER_MILLISECOND = 1_000
+
+
+class ContentionError(TransientError):
+    """Other processes kept changing the same people."""
+
+    code = "contention"
+
+
+class Graph:
+    """The graph under one policy. `partitions`: of identity.changes."""
+
+    def __init__(self, state: Redis, prefix: str, policy: Policy, clock: Clock, *, partitions: int) -> None:
+        self.policy = policy
+        self.where = Keys(prefix)
+        self.state = state
+        self._clock = clock
+        self._partitions = partitions
+        self._ties: tuple[int, Ties] = (-1, Ties())
+
+    async def add(self, facts: Facts, outbox: Outbox, *, again: bool = False) -> dict[Anchor, ProfileId]:
+        """Let the graph know these facts. Returns the profile of each of their anchors.
+
+        `again` looks at everything anew that the facts concern, even where they are known. What changed waits in the
+        outbox. Raises `TransientError` when the state is away or too busy.
+        """
+        profiles: dict[Anchor, ProfileId] = {}
+        for chunk in facts.chunks(CHUNK):
+            profiles |= await self._add(chunk, outbox, again=again)
+        return profiles
+
+    async def tie(self, tie: Tie, cause: Cause, outbox: Outbox) -> bool:
+        """Join or part by hand. Returns False when that was decided already."""
+        return await self._decide(tie, cause, outbox, withdrawn=False)
+
+    async def untie(self, tie: Tie, cause: Cause, outbox: Outbox) -> bool:
+        """Take a decision back. Returns False when there was none."""
+        return await self._decide(tie, cause, outbox, withdrawn=True)
+
+    async def ties(self) -> Ties:
+        """The decisions in force."""
+        async with self._transaction() as pipe:
+            return await self._read_ties(pipe)
+
+    def view(self, pipe: Pipeline, ties: Ties) -> View:
+        """A view of the graph through a connection."""
+        return View(pipe, self.where, self.policy, ties)
+
+    async def _add(self, facts: Facts, outbox: Outbox, *, again: bool) -> dict[Anchor, ProfileId]:
+        async def attempt(pipe: Pipeline) -> dict[Anchor, ProfileId]:
+            step = Step(self.view(pipe, await self._read_ties(pipe)), facts, again=again)
+            if await step.plan(lambda: self._next_version(pipe)):
+                await self._commit(pipe, step, outbox)
+            return {anchor: step.profile_of(anchor) for anchor in facts.anchors()}
+
+        divisible = len(facts.anchors()) > 1
+        try:
+            return await self._optimistically(attempt, STUBBORN if divisible else ATTEMPTS)
+        except ContentionError:
+            if not divisible:
+                raise
+        profiles: dict[Anchor, ProfileId] = {}
+        for half in facts.chunks((len(facts.anchors()) + 1) // 2):
+            profiles |= await self._add(half, outbox, again=again)
+        return profiles
+
+    async def _decide(self, tie: Tie, cause: Cause, outbox: Outbox, *, withdrawn: bool) -> bool:
+        async def attempt(pipe: Pipeline) -> bool:
+            before = await self._read_ties(pipe)
+            if (tie in before.all) != withdrawn:
+                return False
+            after = Ties(before.all - {tie} if withdrawn else before.all | {tie})
+            view = View(pipe, self.where, self.policy, after, before)
+            step = Step(view, Facts(), changed=await _ends(view, tie), cause=cause)
+            if not await step.plan(lambda: self._next_version(pipe)):
+                step.version = await self._next_version(pipe)
+            record = ledger.tied(tie, cause, step.version, self._clock.now(), withdrawn=withdrawn)
+            field = keys.encode(tie)
+            command: Command = (
+                ("HDEL", self.where.ties, (field,)) if withdrawn else ("HSET", self.where.ties, (field, b""))
+            )
+            left = tie.anchors[0]
+            await self._commit(
+                pipe, step, outbox, [(step.profile_of(left), record)], [command, ("INCR", self.where.ties_version, ())]
+            )
+            return True
+
+        return await self._optimistically(attempt, ATTEMPTS)
+
+    async def _optimistically(self, attempt: Callable[[Pipeline], Awaitable[T]], most: int) -> T:
+        for number in range(most):
+            try:
+                async with self._transaction() as pipe:
+                    return await attempt(pipe)
+            except WatchError:
+                metrics.CONFLICTS.inc()
+                await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.001 * 2**number)))
+        raise ContentionError("Other processes keep changing the same people.", retry_after=0.2)
+
+    @asynccontextmanager
+    async def _transaction(self) -> Any:
+        try:
+            async with self.state.pipeline(transaction=True) as pipe:
+                yield pipe
+        except WatchError:
+            raise
+        except (RedisError, OSError) as error:
+            raise TransientError(f"The state is away or busy: {error}", retry_after=0.5) from error
+
+    async def _read_ties(self, pipe: Pipeline) -> Ties:
+        await pipe.watch(self.where.ties_version)
+        version = int(await pipe.get(self.where.ties_version) or 0)
+        if version != self._ties[0]:
+            found: Any = await pipe.hgetall(self.where.ties)
+            self._ties = version, Ties(map(keys.decode_tie, found))
+        return self._ties[1]
+
+    async def _next_version(self, pipe: Pipeline) -> int:
+        floor = self._clock.now() * PER_MILLISECOND
+        return int(await pipe.eval(NEXT_VERSION, 1, self.where.version, floor))
+
+    async def _commit(
+        self,
+        pipe: Pipeline,
+        step: Step,
+        outbox: Outbox,
+        told: Iterable[ledger.Change] = (),
+        commands: Iterable[Command] = (),
+    ) -> None:
+        changes = [*told, *ledger.changes(step, self._clock.now())]
+        strings, gone = self._strings(step)
+        pipe.multi()  # type: ignore[no-untyped-call]
+        if strings:
+            pipe.mset(strings)
+        if gone:
+            pipe.delete(*gone)
+        await many(pipe, [*commands, *self._commands(step)])
+        for value in ledger.pack(changes, self._partitions):
+            outbox.add(pipe, value)
+        await pipe.execute()
+        metrics.observe(step)
+
+    def _strings(self, step: Step) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """The keys that get a new value, and those that go."""
+        view, where = step.view, self.where
+        strings: dict[bytes, bytes] = {}
+        for anchor in view.added | (step.changed if step.again else set()):
+            strings[where.observation(anchor)] = keys.encode(view.observations[anchor])
+        for value, posting in view.grown(step.changed if step.again else ()):
+            strings[where.posting(value)] = b"".join(posting)
+        owned = {anchor: person.id for person in step.persons for anchor in person.anchors}
+        for anchor, profile in (owned | {anchor: step.id_of(owner) for anchor, owner in step.sessions.items()}).items():
+            if view.owners.get(anchor) != profile:
+                strings[where.owner(anchor)] = profile
+        alive = dict(_records(step))
+        for profile, record in alive.items():
+            if record != view.profiles.get(profile):
+                strings[where.profile(profile)] = keys.encode(record)
+        absorbed = {merge.absorbed: merge.profile for merge in step.merges}
+        strings |= {where.absorbed(profile): heir for profile, heir in absorbed.items()}
+        gone = [where.profile(profile) for profile in absorbed]
+        gone += [where.absorbed(profile) for profile in alive if profile in view.absorbers]
+        return strings, gone
+
+    def _commands(self, step: Step) -> Iterator[Command]:
+        view, where = step.view, self.where
+        for device, slices in step.slices.items():
+            fields = [part for period, piece in slices.items() for part in (keys.pack(period), keys.encode(piece))]
+            if step.everyone[device] != view.everyone[device]:
+                fields += [keys.EVERYONE, b"".join(step.everyone[device])]
+            for start in range(0, len(fields), MOST_ARGUMENTS):
+                yield "HSET", where.device(device), fields[start : start + MOST_ARGUMENTS]
+        for visit in step.fresh:
+            if not visit.session:
+                yield "SADD", where.visited(visit.anchor), (visit.device.encode(),)
+        for person in step.persons:
+            if person.refusals:
+                yield "ZADD", where.review, (str(step.version).encode(), person.id)
+        stale = [p for p, record in view.profiles.items() if record and record.refusals and p not in _refused(step)]
+        for profile in stale:
+            if profile in {merge.absorbed for merge in step.merges} or profile in {one.id for one in step.persons}:
+                yield "ZREM", where.review, (profile,)
+
+
+def _records(step: Step) -> Iterator[tuple[ProfileId, Profile]]:
+    for person in step.persons:
+        yield (
+            person.id,
+            Profile(person.since, tuple(person.anchors), tuple(person.links), tuple(person.refusals)),
+        )
+    for nobody in step.nobodies:
+        yield nobody.id, Profile(nobody.since, device=nobody.device)
+
+
+def _refused(step: Step) -> set[ProfileId]:
+    return {person.id for person in step.persons if person.refusals}
+
+
+async def _ends(view: View, tie: Tie) -> set[Anchor]:
+    """The observations that a tie may move: those of both ends of an assert, those of the rarer end of a deny."""
+    await view.read(values=[end for end in (tie.left, tie.right) if end[0] != OBSERVATION])
+    found = [
+        [anchor] if end[0] == OBSERVATION else view.posting(end)
+        for end, anchor in zip((tie.left, tie.right), tie.anchors, strict=True)
+    ]
+    wanted = {*found[0], *found[1]} if tie.rule == ASSERT else set(min(found, key=len))
+    await view.read(anchors=wanted)
+    return {anchor for anchor in wanted if anchor in view.observations}

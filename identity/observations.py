@@ -1,0 +1,58 @@
+"""Observations and anchors: what an event says of a person, and the id under which that is kept for ever.
+
+An anchor is a pure function of the event, so every process and every replay finds the same one:
+
+    identity-bearing content ─► observation anchor = hash of the content
+    anonymous activity       ─► session anchor     = hash of (device, slice of time)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from identity.identifiers import Value
+
+Anchor = bytes  # 16 of them
+ANCHOR = 16
+
+_content = msgspec.json.Encoder().encode
+
+
+class Observation(Struct, array_like=True, frozen=True):
+    """Identity-bearing content. `first_seen` is when the first event that said so was received, in milliseconds."""
+
+    identifiers: tuple[Value, ...]
+    attributes: dict[str, str] = {}
+    first_seen: int = 0
+    source: str = ""
+
+    @property
+    def anchor(self) -> Anchor:
+        """The id of the content."""
+        return anchor_of(self.identifiers, self.attributes)
+
+
+def anchor_of(identifiers: Iterable[Value], attributes: Mapping[str, str]) -> Anchor:
+    """The anchor of this content, in whatever order it is given."""
+    return blake2b(_content((sorted(set(identifiers)), sorted(attributes.items()))), digest_size=ANCHOR).digest()
+
+
+def session_anchor(device: str, period: int) -> Anchor:
+    """The anchor of a device's anonymous activity in one slice of time."""
+    return blake2b(f"{period}@{device}".encode(), digest_size=ANCHOR).digest()
+
+
+def to_text(anchor: Anchor) -> str:
+    """16 bytes → UUID text."""
+    digits = anchor.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def from_text(text: str) -> Anchor:
+    """UUID text → 16 bytes. Raises `ValueError`."""
+    return UUID(text).bytes

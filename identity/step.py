@@ -1,0 +1,316 @@
+"""One step of the graph: facts come in, the touched people are clustered anew, and what changed by that comes out.
+
+1. read      the facts' surroundings, and tell what is new
+2. cluster   the touched components
+3. name      each cluster by the ids that its observations had
+4. bind      the sessions of the devices that the change concerns
+5. found     ids for those who have none
+6. tell      what is written to the state, and the records for the ledger
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from identity.cluster import Link, Refusal, cluster
+from identity.devices import SignIn, around, bind, users_of
+from identity.facts import Cause, Facts, Visit
+from identity.keys import Profile, Slice
+from identity.observations import Anchor, session_anchor
+from identity.succession import Heir, ProfileId, another_id, succeed
+from identity.view import View
+
+LATEST = 2**63
+NEIGHBOURS = 2  # slices before and after a visit that its effect may depend on
+
+
+@dataclass(eq=False)
+class Person:
+    """A cluster of observations on its way to a profile."""
+
+    anchors: list[Anchor]
+    cause: Cause
+    heir: Heir = Heir(None)
+    links: list[Link] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    claimed: list[ProfileId] = field(default_factory=list)  # anonymous profiles whose sessions are all this person's
+    id: ProfileId = b""
+    since: int = 0
+
+
+@dataclass(eq=False)
+class Nobody:
+    """Sessions that are nobody's: all of a device, or one of a crowd's device."""
+
+    device: str
+    sessions: list[Anchor]
+    founder: Anchor
+    since: int
+    cause: Cause
+    absorbed: list[ProfileId] = field(default_factory=list)
+    id: ProfileId = b""
+
+
+Owner = Person | Nobody | ProfileId  # an id stands for a person whom the step does not touch
+
+
+class Merge(NamedTuple):
+    """`absorbed` became part of `profile`."""
+
+    profile: ProfileId
+    absorbed: ProfileId
+    owner: Person | Nobody | None
+
+
+class Step:
+    """Plans one step. Nothing is written here; `identity.graph` writes what `plan` leaves in the attributes."""
+
+    def __init__(
+        self,
+        view: View,
+        facts: Facts,
+        *,
+        changed: Collection[Anchor] = (),
+        cause: Cause | None = None,
+        again: bool = False,
+    ) -> None:
+        """`changed`: known observations to look at anew, for `cause`; `again`: every fact counts as changed."""
+        self.view = view
+        self.facts = facts
+        self.policy = view.policy
+        self.again = again
+        self.version = 0
+        self.cause = cause or next(iter(facts.causes.values()), Cause())
+        self.changed = set(changed)
+        self.fresh: list[Visit] = []
+        self.persons: list[Person] = []
+        self.nobodies: list[Nobody] = []
+        self.merges: list[Merge] = []
+        self.sessions: dict[Anchor, Owner] = {}  # whose each session in question is now
+        self.slices: dict[str, dict[int, Slice]] = defaultdict(dict)  # as they become
+        self.everyone: dict[str, list[Anchor]] = {}
+        self._person: dict[Anchor, Person] = {}
+
+    async def plan(self, version: Callable[[], Awaitable[int]]) -> bool:
+        """Work out what the facts change, under a new version. Returns False when they change nothing."""
+        await self._read()
+        if not (self.view.added or self.fresh or self.changed):
+            return False
+        await self._cluster()
+        await self._bind()
+        self.version = await version()
+        await self._found()
+        return True
+
+    def profile_of(self, anchor: Anchor) -> ProfileId:
+        """The profile of an anchor after the step."""
+        if person := self._person.get(anchor):
+            return person.id
+        owner = self.sessions.get(anchor)
+        return self.id_of(owner) if owner is not None else self.held(anchor) or anchor
+
+    def held(self, anchor: Anchor) -> ProfileId | None:
+        """The profile of an anchor so far."""
+        return self.view.owners.get(anchor) or self.facts.held.get(anchor)
+
+    def id_of(self, owner: Owner) -> ProfileId:
+        """The profile's id."""
+        return owner if isinstance(owner, bytes) else owner.id
+
+    # 1. read
+
+    async def _read(self) -> None:
+        view, facts = self.view, self.facts
+        sessions = [visit.anchor for visit in facts.visits.values() if visit.session]
+        said = {value for one in facts.observations.values() for value in one.identifiers}
+        await view.read(anchors=[*facts.observations, *self.changed], owners=sessions, values=said)
+        for anchor, observation in facts.observations.items():
+            if anchor not in view.observations:
+                view.add(anchor, observation)
+        if self.again:
+            self.changed |= facts.observations.keys()
+        wanted: dict[str, set[int]] = defaultdict(set)
+        for visit in facts.visits.values():
+            wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
+        await view.read_devices(wanted)
+        for visit in facts.visits.values():
+            self._take(visit)
+
+    def _take(self, visit: Visit) -> None:
+        """Note a visit that is not known yet, or that began earlier than was known."""
+        device, period = visit.device, visit.period
+        known = self._slices(device).get(period) or Slice()
+        if visit.session:
+            new, after = not known.session, Slice(known.session or visit.seen, known.signins)
+        else:
+            at, seen = known.signins.get(visit.anchor, (visit.at + 1, visit.seen))
+            new = visit.at < at
+            after = Slice(known.session, known.signins | {visit.anchor: (min(at, visit.at), min(seen, visit.seen))})
+        if new or self.again:
+            self.fresh.append(visit)
+            self.slices[device][period] = after
+
+    # 2. cluster, 3. name
+
+    async def _cluster(self) -> None:
+        for content, rank in await self.view.parts(self.view.added | self.changed):
+            generic = self.view.generic()
+            found = cluster(content, self.policy, generic=generic, ties=self.view.ties, rank=rank)
+            cause = next((self.facts.causes[anchor] for anchor in content if anchor in self.facts.causes), self.cause)
+            for group in found.clusters:
+                own = next((self.facts.causes[anchor] for anchor in group if anchor in self.facts.causes), cause)
+                person = Person(group, own)
+                self.persons.append(person)
+                self._person.update(dict.fromkeys(group, person))
+            for link in found.links:
+                self._person[link.left].links.append(link)
+            for refusal in found.refusals:
+                self._person[refusal.left].refusals.append(refusal)
+        held = {anchor: profile for anchor in self._person if (profile := self.held(anchor)) is not None}
+        await self.view.read(profiles=set(held.values()))
+        seen = {anchor: self.view.observations[anchor].first_seen for anchor in self._person}
+        since = {profile: record.since for profile, record in self.view.profiles.items() if record}
+        for person, heir in zip(
+            self.persons, succeed([person.anchors for person in self.persons], held, seen, since), strict=True
+        ):
+            person.heir = heir
+            person.id = heir.kept or b""
+
+    def _who(self, anchor: Anchor) -> Owner:
+        """The person an observation belongs to after the step."""
+        return self._person.get(anchor) or self.held(anchor) or anchor
+
+    # 4. bind
+
+    async def _bind(self) -> None:
+        moved = await self.view.read_visited(self._moved())
+        await self.view.read_whole(moved)
+        devices = sorted({visit.device for visit in self.fresh} | moved)
+        for device in devices:
+            self.everyone[device] = self._everyone(device)
+        await self.view.read(owners={anchor for device in devices for anchor in self._known_on(device)})
+        sessions = {anchor for device in devices for anchor in self._sessions(device).values()}
+        await self.view.read(profiles={profile for anchor in sessions if (profile := self.held(anchor))})
+        for device in devices:
+            self._bind_device(device)
+
+    def _moved(self) -> list[Anchor]:
+        """The known observations whose profile changes."""
+        known = (anchor for anchor in self._person if anchor not in self.view.added)
+        return [anchor for anchor in known if self.again or self.held(anchor) != self._person[anchor].heir.kept]
+
+    def _everyone(self, device: str) -> list[Anchor]:
+        """Every observation made on the device, as far as they are kept: one more than the policy lets a person make."""
+        known = self.view.everyone[device]
+        new = dict.fromkeys(v.anchor for v in self.fresh if v.device == device and not v.session)
+        more = [anchor for anchor in new if anchor not in set(known)]
+        return known + more[: max(0, self.policy.observations_per_value + 1 - len(known))]
+
+    def _slices(self, device: str) -> dict[int, Slice]:
+        return self.view.slices[device] | self.slices.get(device, {})
+
+    def _sessions(self, device: str) -> dict[int, Anchor]:
+        """The sessions in question, by slice: all of them, or those next to what is new where the device is thronged."""
+        near = around(visit.period for visit in self.fresh if visit.device == device)
+        return {
+            period: session_anchor(device, period)
+            for period, piece in self._slices(device).items()
+            if piece.session and (device not in self.view.thronged or period in near)
+        }
+
+    def _known_on(self, device: str) -> set[Anchor]:
+        """The anchors whose profiles decide about the device's sessions, and those sessions."""
+        few = len(self.everyone[device]) <= self.policy.observations_per_value
+        signed_in = {anchor for piece in self._slices(device).values() for anchor in piece.signins}
+        return {*(self.everyone[device] if few else ()), *signed_in, *self._sessions(device).values()}
+
+    def _bind_device(self, device: str) -> None:
+        """Give each session in question its owner, and each anonymous profile of the device its future."""
+        everyone, slices, sessions = self.everyone[device], self._slices(device), self._sessions(device)
+        people = {anchor: self._who(anchor) for anchor in everyone}
+        users = users_of(everyone, people, self.policy)
+        signins = {
+            period: [SignIn(at, anchor) for anchor, (at, _) in piece.signins.items()]
+            for period, piece in slices.items()
+        }
+        bound = bind(sorted(sessions), signins, users)
+        unbound = [period for period, anchor in bound.items() if anchor is None]
+        groups = [[period] for period in unbound] if users.crowd else [unbound] if unbound else []
+        remaining: set[ProfileId] = set()
+        for group in groups:
+            nobody = self._nobody(device, group, remaining)
+            self.nobodies.append(nobody)
+            self.sessions.update(dict.fromkeys(nobody.sessions, nobody))
+        owners = {sessions[period]: self._who(anchor) for period, anchor in bound.items() if anchor is not None}
+        self.sessions.update(owners)
+        self._claim(owners, remaining)
+
+    def _nobody(self, device: str, periods: Sequence[int], remaining: set[ProfileId]) -> Nobody:
+        """The anonymous profile of these sessions. It takes the ids that they had, unless another took them before."""
+        slices = self._slices(device)
+        sessions = [session_anchor(device, period) for period in periods]
+        held = {profile for anchor in sessions if (profile := self.held(anchor)) and self._is_anonymous(profile)}
+        mine = sorted(held - remaining, key=self._age)
+        remaining |= held
+        first = min(periods, key=lambda period: (slices[period].session, period))
+        cause = next((self.facts.causes[v.anchor] for v in self.fresh if v.device == device), self.cause)
+        since = min([slices[first].session, *(self._age(profile)[0] for profile in mine)])
+        return Nobody(device, sessions, session_anchor(device, first), since, cause, mine[1:], mine[0] if mine else b"")
+
+    def _claim(self, owners: Mapping[Anchor, Owner], remaining: Collection[ProfileId]) -> None:
+        """An anonymous profile that has no session left becomes part of the person who got most of them."""
+        shares: dict[ProfileId, Counter[Owner]] = defaultdict(Counter)
+        for anchor, owner in owners.items():
+            profile = self.held(anchor)
+            if profile is not None and profile not in remaining and self._is_anonymous(profile):
+                shares[profile][owner] += 1
+        for profile, counts in shares.items():
+            owner = min(counts, key=lambda one: (-counts[one], min(a for a, o in owners.items() if o == one)))
+            if isinstance(owner, Person):
+                owner.claimed.append(profile)
+            elif owner != profile:
+                self.merges.append(Merge(self.id_of(owner), profile, None))
+
+    def _is_anonymous(self, profile: ProfileId) -> bool:
+        record = self.view.profiles.get(profile)
+        return record is None or bool(record.device)
+
+    def _age(self, profile: ProfileId) -> tuple[int, ProfileId]:
+        record = self.view.profiles.get(profile)
+        return (record.since if record else LATEST), profile
+
+    # 5. found
+
+    async def _found(self) -> None:
+        for person in self.persons:
+            self._inherit(person)
+        for nobody in self.nobodies:
+            self.merges += [Merge(nobody.id, profile, nobody) for profile in nobody.absorbed]
+        owners: list[Person | Nobody] = [*self.persons, *self.nobodies]
+        founders = {owner: self._founder(owner) for owner in owners if not owner.id}
+        await self.view.read(profiles=founders.values())
+        taken = {owner.id for owner in owners}
+        for owner, anchor in founders.items():
+            free = self.view.profiles[anchor] is None and anchor not in taken
+            owner.id = anchor if free else another_id(anchor, self.version)
+            taken.add(owner.id)
+
+    def _inherit(self, person: Person) -> None:
+        """A person who is new takes the id of the oldest anonymous profile that is all theirs."""
+        claimed = sorted(person.claimed, key=self._age)
+        if not person.id and claimed:
+            person.id = claimed.pop(0)
+        gone = [*person.heir.absorbed, *claimed]
+        self.merges += [Merge(person.id, profile, person) for profile in gone]
+        records = (self.view.profiles.get(profile) for profile in (person.id, *gone))
+        known = [record.since for record in records if record]
+        person.since = min(known) if known else self._founding(person)[0]
+
+    def _founding(self, person: Person) -> tuple[int, Anchor]:
+        return min((self.view.observations[anchor].first_seen, anchor) for anchor in person.anchors)
+
+    def _founder(self, owner: Person | Nobody) -> Anchor:
+        return self._founding(owner)[1] if isinstance(owner, Person) else owner.founder
