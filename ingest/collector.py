@@ -74,6 +74,7 @@ class Collector:
     async def start(self) -> None:
         """Take requests."""
         self._stopping = False
+        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
 
     async def stop(self) -> None:
         """Send new requests away, and wait for those under way."""
@@ -142,12 +143,10 @@ class Collector:
             raise TransientError(reason, retry_after=RETRY_AFTER, code="overloaded")
         self._in_flight += 1
         self._idle.clear()
-        metrics.IN_FLIGHT.inc()
         try:
             return await self._take(route, scope, headers, receive)
         finally:
             self._in_flight -= 1
-            metrics.IN_FLIGHT.dec()
             if not self._in_flight:
                 self._idle.set()
 

@@ -34,10 +34,15 @@ Kind = EventType | Literal["merge"]
 EVENT_TYPES = frozenset(get_args(EventType))
 
 BOM = b"\xef\xbb\xbf"
-BRACKETS = b"{}[]"
-NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
-# More brackets than this are looked at per event instead of per body.
-MOST_BRACKETS = 100_000
+NOT_OPENING = bytes(set(range(256)) - set(b"{["))
+# A text reduced to what `is_sound` looks at: digits as 0, e, what may follow a number as a comma; all else is !.
+SKELETON = bytes(
+    next((new for new, old in ((48, b"0123456789.+"), (101, b"eE"), (44, b",}] \t\r\n")) if byte in old), 33)
+    for byte in range(256)
+)
+# To exceed a double, a number needs an exponent of three digits, or very many digits.
+LARGE_NUMBER = re.compile(rb"0e0{3,},")
+LONG_NUMBER = b"0" * 200
 # The least bytes that a key with its value takes: `"":1` and a comma.
 BYTES_PER_KEY = 5
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
@@ -54,6 +59,8 @@ PROBLEM = re.compile(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL
 TEXTS = ("messageId", "userId", "anonymousId", "previousId", "groupId", "event", "name")
 MOMENTS = ("timestamp", "originalTimestamp", "sentAt")
 OBJECTS = ("properties", "traits", "context", "integrations")
+# A faulty messageId may be longer than any limit; so much of it is told.
+LONGEST_NAMED = 500
 # RudderStack's names of identifiers, where they are not ours.
 MERGE_TYPES = {"mobile": "phone"}
 # What senders write for an empty object or a missing time.
@@ -83,6 +90,16 @@ class Limits(NamedTuple):
         )
 
 
+class Object(Struct, gc=False):
+    """Any JSON object, skipped over without a look at its members."""
+
+
+class Context(Struct, gc=False):
+    """A context."""
+
+    traits: Object | None = None
+
+
 class Header(Struct, rename="camel", gc=False):
     """The parts of an event that decide whether it is accepted and where it goes."""
 
@@ -97,10 +114,10 @@ class Header(Struct, rename="camel", gc=False):
     timestamp: str | None = None
     original_timestamp: str | None = None
     sent_at: str | None = None
-    properties: dict[str, Any] | None = None
-    traits: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
-    integrations: dict[str, Any] | None = None
+    properties: Object | None = None
+    traits: Object | None = None
+    context: Context | None = None
+    integrations: Object | None = None
     write_key: Raw = NOTHING
 
 
@@ -112,6 +129,12 @@ class Outer(Struct, rename="camel"):
     sent_at: Raw = NOTHING
     context: Raw = NOTHING
     integrations: Raw = NOTHING
+
+
+class Named(Struct, rename="camel"):
+    """What tells a faulty event from others."""
+
+    message_id: Any = None
 
 
 class Fault(NamedTuple):
@@ -137,7 +160,7 @@ class Refusal(NamedTuple):
 class Opened(NamedTuple):
     """A body, opened: its events still unread. `kind` is told by the path; None for a batch.
 
-    `sound` says that the whole body is valid UTF-8 and nowhere too deep, so that its events need no such look.
+    `sound` says that the body as a whole is (see `is_sound`), so that its events need no such look.
     """
 
     pieces: list[Raw] | list[bytes]
@@ -165,6 +188,7 @@ class UnacceptableError(Exception):
 
 
 _outer = msgspec.json.Decoder(Outer).decode
+_named = msgspec.json.Decoder(Named).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _elements = msgspec.json.Decoder(list[Raw]).decode
 _any = msgspec.json.Decoder().decode
@@ -178,6 +202,7 @@ class SegmentReader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._header = msgspec.json.Decoder(_limited(limits)).decode
+        self._small = min(limits.event_bytes, limits.keys * BYTES_PER_KEY)
 
     def open_batch(self, body: bytes) -> Opened | Refusal:
         """A body with a `batch` → its slices. Only what stands around the events is judged here."""
@@ -195,7 +220,7 @@ class SegmentReader:
             return Refusal("no_batch", "The body has no array `batch`.", "batch")
         if len(outer.batch) > most:
             return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
-        return self._beside(outer, sound=_is_utf8(body) and is_shallow(body, self._limits.depth + 2))
+        return self._beside(outer, sound=is_sound(body))
 
     def open_single(self, body: bytes, kind: Kind) -> Opened | Refusal:
         """A body that is one event of a kind → its slice."""
@@ -204,7 +229,7 @@ class SegmentReader:
             head = self._header(body)
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return self._open_odd(body, kind)
-        sound = _is_utf8(body) and is_shallow(body, self._limits.depth)
+        sound = is_sound(body)
         return Opened([body], kind, _plain(head.write_key), head.sent_at, sound=sound, head=head)
 
     def _open_odd(self, body: bytes, kind: Kind) -> Opened | Refusal:
@@ -248,49 +273,56 @@ class SegmentReader:
         """Judge each event alone."""
         accepted: list[tuple[str, RawEvent]] = []
         faults: list[Fault] = []
-        most = self._limits.batch_events
-        for index, piece in enumerate(opened.pieces):
-            found = self._read(piece, opened) if index < most else _excess(most)
-            if isinstance(found, Fault):
-                faults.append(_placed(found, index, piece, batch=opened.kind is None))
-            else:
+        kind, most = opened.kind, self._limits.batch_events
+        for place, piece in enumerate(opened.pieces):
+            if opened.sound and place < most and (found := self._regular(piece, kind, opened.head)) is not None:
                 accepted.append(found)
+                continue
+            judged = self.judge(bytes(piece), kind) if place < most else _excess(most)
+            if isinstance(judged, Fault):
+                faults.append(_placed(judged, place, bytes(piece), batch=kind is None))
+            else:
+                accepted.append(judged)
         return Reading(accepted, faults)
 
     def judge(self, event: bytes, kind: Kind | None) -> tuple[str, RawEvent] | Fault:
         """Judge an event that comes alone, its kind told from outside or by its own `type`."""
         if len(event) > self._limits.event_bytes:
-            return self._too_large(len(event))
+            return Fault("event_too_large", f"{len(event)} bytes; an event may have {self._limits.event_bytes}.")
         try:
             return self._mended(event, kind)
         except UnacceptableError as unacceptable:
             return unacceptable.fault
 
-    def _too_large(self, size: int) -> Fault:
-        return Fault("event_too_large", f"{size} bytes; an event may have {self._limits.event_bytes}.")
+    def _regular(self, piece: Raw | bytes, kind: str | None, head: Header | None) -> tuple[str, RawEvent] | None:
+        """The quick way, for an event with nothing to mend; None sends it the slow way, which tells what is wrong.
 
-    def _read(self, piece: Raw | bytes, opened: Opened) -> tuple[str, RawEvent] | Fault:
-        if len(piece) > self._limits.event_bytes:
-            return self._too_large(len(piece))
+        Of a body that is sound as a whole. It accepts nothing that the slow way would not accept as it is.
+        """
+        if not self._is_modest(bytes(piece)):
+            return None
         try:
-            head = opened.head or self._header(piece)
+            head = head or self._header(piece)
             if head.timestamp is not None:
                 datetime.fromisoformat(head.timestamp)
             if head.original_timestamp is not None:
                 datetime.fromisoformat(head.original_timestamp)
             if head.sent_at is not None:
                 datetime.fromisoformat(head.sent_at)
-            kind = opened.kind or head.type
-            regular = kind in EVENT_TYPES and _has_traits(head.context)
         except (DecodeError, ValueError, RecursionError):
-            regular = False
-        if regular and opened.sound and self._has_few_keys(piece):
-            return _judged(head, kind, piece)
-        return self.judge(bytes(piece), opened.kind)
+            return None
+        kind, key, message_id = kind or head.type, head.anonymous_id or head.user_id, head.message_id
+        if not key or not message_id or not (head.event if kind == "track" else _missing(head, kind, key) is None):
+            return None
+        return key, RawEvent(message_id, kind, piece if isinstance(piece, Raw) else Raw(piece))  # type: ignore[arg-type]
 
-    def _has_few_keys(self, piece: Raw | bytes) -> bool:
-        most = self._limits.keys
-        return len(piece) <= most * BYTES_PER_KEY or bytes(piece).count(b":") <= most
+    def _is_modest(self, piece: bytes) -> bool:
+        """Whether it surely is within the limits: it has no more brackets than levels, no more colons than keys."""
+        if len(piece.translate(None, NOT_OPENING)) > self._limits.depth:
+            return False
+        return len(piece) <= self._small or (
+            len(piece) <= self._limits.event_bytes and piece.count(b":") <= self._limits.keys
+        )
 
     def _mended(self, piece: bytes, kind: Kind | None) -> tuple[str, RawEvent] | Fault:
         """The slow way: everything is looked at, and what is known to go wrong is put right."""
@@ -330,13 +362,12 @@ def _limited(limits: Limits) -> type[Header]:
     return msgspec.defstruct("LimitedHeader", fields, bases=(Header,), rename="camel", gc=False)  # type: ignore[return-value]
 
 
-def _judged(head: Header, kind: str | None, piece: Raw | bytes, key: str = "") -> tuple[str, RawEvent] | Fault:
+def _judged(head: Header, kind: str | None, piece: bytes, key: str) -> tuple[str, RawEvent] | Fault:
     key = head.anonymous_id or head.user_id or key
     missing = _missing(head, kind, key)
     if missing is not None:
         return missing._replace(message_id=head.message_id or "", key=key)
-    body = piece if isinstance(piece, Raw) else Raw(piece)
-    return key, RawEvent(head.message_id or uuid.uuid4().hex, kind, body)  # type: ignore[arg-type]
+    return key, RawEvent(head.message_id or uuid.uuid4().hex, kind, Raw(piece))  # type: ignore[arg-type]
 
 
 def _missing(head: Header, kind: str | None, key: str) -> Fault | None:
@@ -360,19 +391,18 @@ def _excess(most: int) -> Fault:
     return Fault("too_many_events", f"A request may bring {most} events.")
 
 
-def _placed(fault: Fault, index: int, piece: Raw | bytes, *, batch: bool) -> Fault:
-    path = f"batch[{index}]" + (f".{fault.path}" if fault.path else "") if batch else fault.path
-    raw = bytes(piece)
-    return fault._replace(place=index, path=path, raw=raw, message_id=fault.message_id or message_id_of(raw))
+def _placed(fault: Fault, place: int, raw: bytes, *, batch: bool) -> Fault:
+    path = f"batch[{place}]" + (f".{fault.path}" if fault.path else "") if batch else fault.path
+    return fault._replace(place=place, path=path, raw=raw, message_id=fault.message_id or message_id_of(raw))
 
 
 def message_id_of(raw: bytes) -> str:
     """The messageId of whatever this may be; empty where it has none that can be read."""
     try:
-        value = _any(whole_characters(raw)).get("messageId")
-    except (DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
+        found = _named(whole_characters(raw)).message_id
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return value[:500] if isinstance(value, str) else ""
+    return found[:LONGEST_NAMED] if isinstance(found, str) else ""
 
 
 # --- what stands around ---------------------------------------------------------------------------
@@ -441,22 +471,16 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def is_shallow(body: bytes, levels: int) -> bool:
-    """Whether the JSON is surely nested at most so many levels deep. Brackets within text can only make it say no.
+def is_sound(body: bytes) -> bool:
+    """Whether a JSON text, most of which is only skipped over, surely holds nothing that a full decoding would refuse.
 
-    Each round takes the innermost pairs away, so it costs a tenth of walking the decoded value.
+    That is: valid UTF-8, and no number beyond a double. It may say no for a text that merely looks like such a number.
+    These passes make no object, and cost a fraction of decoding everything.
     """
-    brackets = body.translate(None, NOT_BRACKETS)
-    if len(brackets) > MOST_BRACKETS:
+    if not _is_utf8(body):
         return False
-    for _ in range(levels):
-        rest = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if not rest:
-            return True
-        if len(rest) == len(brackets):
-            return False
-        brackets = rest
-    return False
+    skeleton = body.translate(SKELETON)
+    return LONG_NUMBER not in skeleton and LARGE_NUMBER.search(skeleton) is None
 
 
 # --- mending --------------------------------------------------------------------------------------
