@@ -88,7 +88,7 @@ T = TypeVar("T")
 LIMIT = 10_000
 # Seconds between the beginnings of two turns. The first event after a rest is stored at once; under a steady trickle
 # this bounds the number of parts that ClickHouse must merge.
-PACE = 0.05
+PACE = 0.1
 # Seconds that giving partitions up waits for the turn under way, so that the next owner reads back what is final.
 PATIENCE = 20.0
 
