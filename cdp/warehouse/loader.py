@@ -26,9 +26,10 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 from msgspec import MsgspecError, structs
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from cdp.anchors import profiles_of
-from cdp.errors import PermanentError
+from cdp.errors import PermanentError, TransientError
 from cdp.records import (
     AnchorAssigned,
     DeviceSeen,
@@ -222,7 +223,7 @@ class Loader:
         begun = now()
         async with self._busy:
             try:
-                await self._load(Turn(messages))
+                await self._load(messages)
             except BaseException:
                 self._progress.clear()  # an insert may have been stored or not: read back before the next
                 raise
@@ -233,12 +234,15 @@ class Loader:
             if place.topic == EVENTS_RESOLVED.name:
                 self._progress.pop(place.number, None)
 
-    async def _load(self, turn: Turn) -> None:
-        fresh = {partition: await self._fresh(partition, events) for partition, events in turn.events.items()}
-        refused = turn.refused + await self._store(fresh, turn.rows)
+    async def _load(self, messages: Sequence[Message]) -> None:
+        turn = Turn(messages)  # 1. sort
+        fresh = {  # 2. skip
+            partition: await self._fresh(partition, events) for partition, events in turn.events.items()
+        }
+        refused = turn.refused + await self._store(fresh, turn.rows)  # 3. insert
         if refused:
             await self._set_aside(refused)
-        await self._touch(turn)
+        await self._touch(turn)  # 4. touch
         for partition, events in turn.events.items():
             self._advance(partition, events)
 
@@ -330,7 +334,10 @@ class Loader:
     async def _touch(self, turn: Turn) -> None:
         """Tell of every profile that something is new about, one message per partition."""
         touched = dict(turn.profiles)
-        current = await profiles_of(self._state, self._prefix, list(turn.anchors))
+        try:
+            current = await profiles_of(self._state, self._prefix, list(turn.anchors))
+        except RedisError as error:
+            raise TransientError(f"The state is away or busy: {error}") from error
         for profile_id, news in zip(current, turn.anchors.values(), strict=True):
             touched[profile_id] = _newer(touched.get(profile_id), structs.replace(news, profile_id=profile_id))
         partitions = self._log.partitions(PROFILES_TOUCHED)

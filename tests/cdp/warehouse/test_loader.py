@@ -480,3 +480,16 @@ async def test_the_role_loads_what_the_log_brings(platform: Any) -> None:
     await role.stop()
     assert await platform.warehouse.rows(ALL_PLACES) == [(1, 0, 0), (1, 1, 0)]
     assert len(await touched(platform.log)) == 2
+
+
+async def test_a_state_that_is_away_delays_and_loses_no_touch(loader: Loader, warehouse: Warehouse, log: Log) -> None:
+    """Without the state nobody knows whose the events are: the turn fails as passing, and its repeat tells."""
+    there = loader._state
+    loader._state = Redis(unix_socket_path="/nowhere")
+    with pytest.raises(TransientError):
+        await loader.handle([resolved(0, event(0))])
+    loader._state = there
+    await loader.handle([resolved(0, event(0))])
+
+    assert await warehouse.rows(ALL_PLACES) == [(0, 0, 0)]
+    assert len(await touched(log)) == 1
