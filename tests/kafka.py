@@ -34,11 +34,12 @@ def start_broker(folder: Path) -> Any:
     """A started broker with its data in the folder; skips the test (in CI: fails it) where there can be none."""
     if reason := script.missing():
         _without(reason)
-    broker = script.Broker(folder)
     try:
-        broker.start()
+        script.fetch()
     except script.BrokerError as error:
         _without(str(error))
+    broker = script.Broker(folder)
+    broker.start()
     return broker
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from cdp.errors import MisconfiguredError, TransientError
@@ -59,7 +59,7 @@ def parse(url: str, *, prefix: str, timeout: float) -> Cluster:
 
 def unavailable(error: BaseException, doing: str) -> TransientError:
     """The error to raise when Kafka did not do what it was asked to."""
-    reason = str(error) or type(error).__name__
+    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return TransientError(f"Kafka is away or busy ({doing}): {reason}", retry_after=1, code="log_unavailable")
 
 
@@ -102,8 +102,6 @@ async def _tear_down(client: Any) -> None:
     tasks = {task for part in parts for name in names if (task := getattr(part, name, None)) and not task.done()}
     for task in tasks:
         task.cancel()
-    if (accumulator := getattr(client, "_message_accumulator", None)) is not None:
-        accumulator.fail_all(ProducerClosed())
     network = getattr(client, "client", None) or client._client
     with contextlib.suppress(*FAILURES):
         async with asyncio.timeout(GRACE):

@@ -88,7 +88,9 @@ class Producer:
             async with asyncio.timeout(self._cluster.timeout):
                 outcomes = [await parcel.outcome for parcel in parcels]
         except TimeoutError as error:
-            raise unavailable(error, "appending") from error
+            failure = unavailable(error, "appending")
+            self.trouble = failure.message
+            raise failure from error
         finally:
             self._waiting -= size
             for parcel in parcels:

@@ -40,6 +40,8 @@ controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={logs}
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 log.index.size.max.bytes=1048576
 offsets.topic.num.partitions=4
@@ -161,7 +163,7 @@ class Broker:
         draft = self.folder / "draft.properties"
         draft.write_text(text, encoding="utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(draft)]
+        command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", f"--config={draft}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BrokerError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
