@@ -131,6 +131,16 @@ class Outer(Struct, rename="camel"):
     integrations: Raw = NOTHING
 
 
+class Around(Struct, rename="camel"):
+    """As `Outer`, the batch still in one piece."""
+
+    batch: Raw = NOTHING
+    write_key: Raw = NOTHING
+    sent_at: Raw = NOTHING
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+
+
 class Named(Struct, rename="camel"):
     """What tells a faulty event from others."""
 
@@ -188,6 +198,7 @@ class UnacceptableError(Exception):
 
 
 _outer = msgspec.json.Decoder(Outer).decode
+_around = msgspec.json.Decoder(Around).decode
 _named = msgspec.json.Decoder(Named).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _elements = msgspec.json.Decoder(list[Raw]).decode
@@ -209,7 +220,7 @@ class SegmentReader:
         body = body.removeprefix(BOM)
         most = self._limits.batch_events * EXCESS
         try:
-            outer = _cut(body, most) if _crowded(body) else _outer_of(body, most)
+            outer = _outer_of(body, most)
         except TooManyError:
             return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
         except ValidationError as error:
@@ -411,29 +422,23 @@ NO_BODY = Refusal("empty_body", "The request has no body.")
 
 
 def _outer_of(body: bytes, most: int) -> Outer:
+    """A batch, opened. Raises `CutError`, or `ValidationError` for a body of another shape."""
     try:
-        return _outer(body)
+        return _cut(_around(body), most) if _is_crowded(body) else _outer(body)
     except ValidationError:
         raise
     except (DecodeError, RecursionError):
-        return _cut(body, most)
+        found = {name: Raw(value) for name, value in members(body).items()}
+        return _cut(Around(*(found.get(name, NOTHING) for name in Around.__struct_encode_fields__)), most)
 
 
-def _cut(body: bytes, most: int) -> Outer:
-    """The same as decoding, for a body that no decoder takes. Raises `CutError`."""
-    found = members(body)
-    batch = found.get("batch")
-    raw = {name: Raw(found[name]) for name in ("writeKey", "sentAt", "context", "integrations") if name in found}
-    return Outer(
-        None if batch is None or batch[:1] != b"[" else [Raw(piece) for piece in elements(batch, most=most)],
-        raw.get("writeKey", NOTHING),
-        raw.get("sentAt", NOTHING),
-        raw.get("context", NOTHING),
-        raw.get("integrations", NOTHING),
-    )
+def _cut(around: Around, most: int) -> Outer:
+    array = bytes(around.batch)
+    pieces = [Raw(piece) for piece in elements(array, most=most)] if array[:1] == b"[" else None
+    return Outer(pieces, around.write_key, around.sent_at, around.context, around.integrations)
 
 
-def _crowded(body: bytes) -> bool:
+def _is_crowded(body: bytes) -> bool:
     return len(body) > CROWDED_BYTES and body.count(b",") > CROWDED_COMMAS
 
 
