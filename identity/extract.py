@@ -35,6 +35,8 @@ MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
 
 EMPTY = bytes(EMPTY_OBJECT)
 PERSONAL = (b'"traits"', b'"externalIds"', b'"device"')
+# Marks of a context that was made where the person is: only there is the sender's address the person's.
+CLIENTS = (b'"userAgent"', b'"direct"')
 PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
 
 
@@ -142,7 +144,7 @@ class Extractor:
     def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
         body = _body(event.body)
         context = merged(bytes(body.context), bytes(batch.context))
-        if batch.ip and b'"ip"' not in context:
+        if batch.ip and b'"ip"' not in context and any(mark in context for mark in CLIENTS):
             context = _with_ip(context, batch.ip)
         inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
         user_id, anonymous_id = scalar(body.user_id).strip(), scalar(body.anonymous_id).strip()

@@ -30,13 +30,13 @@ from identity.policy import Policy
 from identity.step import Step
 from identity.succession import ProfileId
 from identity.ties import OBSERVATION, Tie, Ties
-from identity.view import MOST_ARGUMENTS, Command, View, many
+from identity.view import MOST_ARGUMENTS, Command, DivideError, View, many
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CHUNK = 100  # anchors per transaction
+CHUNK = 200  # anchors per transaction
 STUBBORN = 4  # attempts before a transaction is made smaller
 ATTEMPTS = 60
 LONGEST_PAUSE = 0.1  # seconds
@@ -93,21 +93,19 @@ class Graph:
         async with self._transaction() as pipe:
             return await self._read_ties(pipe)
 
-    def view(self, pipe: Pipeline, ties: Ties) -> View:
-        """A view of the graph through a connection."""
-        return View(pipe, self.where, self.policy, ties)
-
     async def _add(self, facts: Facts, outbox: Outbox, *, again: bool) -> dict[Anchor, ProfileId]:
+        divisible = len(facts.anchors()) > 1
+
         async def attempt(pipe: Pipeline) -> dict[Anchor, ProfileId]:
-            step = Step(self.view(pipe, await self._read_ties(pipe)), facts, again=again)
+            view = View(pipe, self.where, self.policy, await self._read_ties(pipe), divisible=divisible)
+            step = Step(view, facts, again=again)
             if await step.plan(lambda: self._next_version(pipe)):
                 await self._commit(pipe, step, outbox)
             return {anchor: step.profile_of(anchor) for anchor in facts.anchors()}
 
-        divisible = len(facts.anchors()) > 1
         try:
             return await self._optimistically(attempt, STUBBORN if divisible else ATTEMPTS)
-        except ContentionError:
+        except (ContentionError, DivideError):
             if not divisible:
                 raise
         profiles: dict[Anchor, ProfileId] = {}
@@ -121,7 +119,7 @@ class Graph:
             if (tie in before.all) != withdrawn:
                 return False
             after = Ties(before.all - {tie} if withdrawn else before.all | {tie})
-            view = View(pipe, self.where, self.policy, after, before)
+            view = View(pipe, self.where, self.policy, after, ties_before=before)
             step = Step(view, Facts(), changed=await _ends(view, tie), cause=cause)
             if not await step.plan(lambda: self._next_version(pipe)):
                 step.version = await self._next_version(pipe)
@@ -250,10 +248,11 @@ def _refused(step: Step) -> set[ProfileId]:
 async def _ends(view: View, tie: Tie) -> set[Anchor]:
     """The observations that a tie may move: those of both ends of an assert, those of the rarer end of a deny."""
     await view.read(values=[end for end in (tie.left, tie.right) if end[0] != OBSERVATION])
-    found = [
+    found: list[list[Anchor]] = [
         [anchor] if end[0] == OBSERVATION else view.posting(end)
         for end, anchor in zip((tie.left, tie.right), tie.anchors, strict=True)
     ]
-    wanted = {*found[0], *found[1]} if tie.rule == ASSERT else set(min(found, key=len))
+    rarer = found[0] if len(found[0]) < len(found[1]) else found[1]
+    wanted = {*found[0], *found[1]} if tie.rule == ASSERT else set(rarer)
     await view.read(anchors=wanted)
     return {anchor for anchor in wanted if anchor in view.observations}

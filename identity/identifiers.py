@@ -171,7 +171,7 @@ class Identifiers:
 
     def blocks(self, value: str) -> bool:
         """Whether the settings say that the normalised value identifies nobody."""
-        return any(pattern.fullmatch(value) for pattern in self._blocked)
+        return bool(self._blocked) and any(pattern.fullmatch(value) for pattern in self._blocked)
 
 
 def is_personal(name: str) -> bool:

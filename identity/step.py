@@ -92,6 +92,7 @@ class Step:
         self.sessions: dict[Anchor, Owner] = {}  # whose each session in question is now
         self.slices: dict[str, dict[int, Slice]] = defaultdict(dict)  # as they become
         self.everyone: dict[str, list[Anchor]] = {}
+        self._fresh_on: dict[str, list[Visit]] = defaultdict(list)
         self._person: dict[Anchor, Person] = {}
 
     async def plan(self, version: Callable[[], Awaitable[int]]) -> bool:
@@ -151,6 +152,7 @@ class Step:
             after = Slice(known.session, known.signins | {visit.anchor: (min(at, visit.at), min(seen, visit.seen))})
         if new or self.again:
             self.fresh.append(visit)
+            self._fresh_on[device].append(visit)
             self.slices[device][period] = after
 
     # 2. cluster, 3. name
@@ -188,7 +190,7 @@ class Step:
     async def _bind(self) -> None:
         moved = await self.view.read_visited(self._moved())
         await self.view.read_whole(moved)
-        devices = sorted({visit.device for visit in self.fresh} | moved)
+        devices = sorted(self._fresh_on.keys() | moved)
         for device in devices:
             self.everyone[device] = self._everyone(device)
         await self.view.read(owners={anchor for device in devices for anchor in self._known_on(device)})
@@ -205,7 +207,7 @@ class Step:
     def _everyone(self, device: str) -> list[Anchor]:
         """Every observation made on the device, as far as they are kept: one more than the policy lets a person make."""
         known = self.view.everyone[device]
-        new = dict.fromkeys(v.anchor for v in self.fresh if v.device == device and not v.session)
+        new = dict.fromkeys(visit.anchor for visit in self._fresh_on.get(device, ()) if not visit.session)
         more = [anchor for anchor in new if anchor not in set(known)]
         return known + more[: max(0, self.policy.observations_per_value + 1 - len(known))]
 
@@ -214,7 +216,7 @@ class Step:
 
     def _sessions(self, device: str) -> dict[int, Anchor]:
         """The sessions in question, by slice: all of them, or those next to what is new where the device is thronged."""
-        near = around(visit.period for visit in self.fresh if visit.device == device)
+        near = around(visit.period for visit in self._fresh_on.get(device, ()))
         return {
             period: session_anchor(device, period)
             for period, piece in self._slices(device).items()
@@ -256,7 +258,7 @@ class Step:
         mine = sorted(held - remaining, key=self._age)
         remaining |= held
         first = min(periods, key=lambda period: (slices[period].session, period))
-        cause = next((self.facts.causes[v.anchor] for v in self.fresh if v.device == device), self.cause)
+        cause = next((self.facts.causes[visit.anchor] for visit in self._fresh_on.get(device, ())), self.cause)
         since = min([slices[first].session, *(self._age(profile)[0] for profile in mine)])
         return Nobody(device, sessions, session_anchor(device, first), since, cause, mine[1:], mine[0] if mine else b"")
 

@@ -17,9 +17,9 @@ from identity.facts import Cause, Facts, Visit
 from identity.generic import is_generic
 from identity.identifiers import Value, order_of, type_of
 from identity.keys import Keys
-from identity.observations import ANCHOR, Anchor, Observation, anchor_of, session_anchor
+from identity.observations import ANCHOR, Anchor, Observation, anchor_of, from_text, session_anchor
 from identity.policy import Policy
-from identity.ties import OBSERVATION, Tie, from_text
+from identity.ties import OBSERVATION, Tie
 
 Partition = frozenset[frozenset[Anchor]]
 
@@ -48,7 +48,7 @@ def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: C
 async def live(state: Redis, prefix: str) -> Partition:
     """The partition that a graph in the state holds."""
     start = Keys(prefix).owner(b"")
-    found: dict[bytes, set[Anchor]] = {}
+    found: dict[Any, set[Anchor]] = {}
     async for key in state.scan_iter(match=_glob(start) + b"*", count=1_000):
         anchor = key[len(start) :]
         assert len(anchor) == ANCHOR
@@ -91,7 +91,9 @@ def _event(rng: random.Random, users: int, number: int, hours: float) -> Facts:
             identifiers.add((kind, some(kind[0], count)))
     if any(name == "user_id" for name, _ in identifiers) and rng.random() < 0.15:
         identifiers.add(("previous_id", some(rng.choice("ud"), users)))
-    attributes = {"name": rng.choice(["lan", "hùng", "nguyễn văn an", "bình", "my", "hoa", "tú"])} if rng.random() < 0.4 else {}
+    attributes = (
+        {"name": rng.choice(["lan", "hùng", "nguyễn văn an", "bình", "my", "hoa", "tú"])} if rng.random() < 0.4 else {}
+    )
     at = START + rng.randrange(int(hours * HOUR))
     device = f"anonymous_id:{some('d', 4)}" if rng.random() < 0.8 or not identifiers else ""
     facts, cause = Facts(), Cause(f"message-{number}", f"{number:032x}")
@@ -172,7 +174,9 @@ def _groups(
     """What is to be joined, in order: the rule, and the observations that share something."""
 
     def holding(*values: Value) -> list[Anchor]:
-        return sorted(a for a, one in observations.items() if any(v in one.identifiers and v not in generic for v in values))
+        return sorted(
+            a for a, one in observations.items() if any(v in one.identifiers and v not in generic for v in values)
+        )
 
     groups: list[tuple[str, list[Anchor]]] = []
     if rank >= 0:
@@ -200,7 +204,8 @@ def _may_join(
 ) -> bool:
     for tie in ties:
         if tie.rule == "deny" and any(
-            _has(a, tie.left, observations) and _has(b, tie.right, observations) for a, b in ((one, other), (other, one))
+            _has(a, tie.left, observations) and _has(b, tie.right, observations)
+            for a, b in ((one, other), (other, one))
         ):
             return False
     if rule == "assert":

@@ -66,17 +66,30 @@ class When(Enum):
     EITHER = 3
 
 
+class DivideError(Exception):
+    """The facts concern more observations than may be looked at together, and may be divided."""
+
+
 class View:
     """Reads through one connection. `ties` are those in force; a change of ties has `ties_before` too."""
 
     def __init__(
-        self, pipe: Pipeline, where: Keys, policy: Policy, ties: Ties, ties_before: Ties | None = None
+        self,
+        pipe: Pipeline,
+        where: Keys,
+        policy: Policy,
+        ties: Ties,
+        *,
+        ties_before: Ties | None = None,
+        divisible: bool = False,
     ) -> None:
+        """`divisible`: raise `DivideError` rather than look at components that are too large together."""
         self.pipe = pipe
         self.where = where
         self.policy = policy
         self.ties = ties
         self.ties_before = ties_before or ties
+        self._divisible = divisible
         self.observations: dict[Anchor, Observation] = {}
         self.owners: dict[Anchor, ProfileId] = {}
         self.profiles: dict[ProfileId, Profile | None] = {}
@@ -167,6 +180,8 @@ class View:
 
     def is_generic(self, value: Value, when: When) -> bool:
         """Whether the value links nothing."""
+        if len(self.posting(value)) <= min(self.policy.limit, self.policy.most_observations(value[0])):
+            return False
         if when is When.EITHER:
             return self.is_generic(value, When.BEFORE) and self.is_generic(value, When.AFTER)
         key = value, when is When.BEFORE
@@ -214,6 +229,8 @@ class View:
         whole, complete = await self._reach(changed, ALL, When.EITHER)
         if complete:
             return [(self._content(whole), ALL)] if whole else []
+        if self._divisible:
+            raise DivideError
         self.oversize += 1
         await self._read_around(changed)
         beside = {other for anchor in changed for other in self._beside(anchor, ALL, When.EITHER)}
@@ -261,7 +278,9 @@ class View:
     async def _read_around(self, anchors: Iterable[Anchor]) -> None:
         anchors = list(anchors)
         await self.read(anchors=anchors)
-        said = {value for anchor in anchors for own in self.observations[anchor].identifiers for value in _asked_with(own)}
+        said = {
+            value for anchor in anchors for own in self.observations[anchor].identifiers for value in _asked_with(own)
+        }
         values = {value for value in said if cluster.links(value, self.policy)}
         await self.read(values=values)
         ties = (self.ties, self.ties_before)

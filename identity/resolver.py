@@ -1,0 +1,353 @@
+"""The resolver: what sources sent becomes events of somebody.
+
+    [events.raw] ─► decode ─► drop duplicates ─► extract ─► graph ─► [events.resolved] [identity.changes] [events.quarantined]
+
+One turn:
+
+1. read      the messages, and which of their events were seen before
+2. extract   what each event says, and of whom
+3. resolve   let the graph know what is new; what that changes waits in the outbox
+4. append    resolved events, what waits in the outbox, what cannot be resolved; until durable
+5. count     what became of the events, with the offset up to which that is done
+(6. commit   is the worker's)
+
+Every step may be repeated: the graph knows facts as a set, a message at the same place is no duplicate, the loader
+stores each place once, and counting skips what was counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+from msgspec import MsgspecError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from cdp import conservation
+from cdp.clock import Clock
+from cdp.errors import TransientError
+from cdp.records import (
+    QuarantinedBatch,
+    QuarantinedEvent,
+    RawBatch,
+    RawEvent,
+    ResolvedBatch,
+    ResolvedEvent,
+    accepted_id,
+    decode_raw,
+    encode,
+)
+from cdp.settings import Settings
+from cdp.state import Outbox
+from cdp.streams.base import Draft, Log, Message, Partition
+from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES, Topic
+from identity import ledger, metrics
+from identity.dedupe import Memory, Sighting
+from identity.extract import Extracted, Extractor, Refused
+from identity.facts import Cause, Facts, Visit
+from identity.graph import Graph
+from identity.observations import Anchor, to_text
+from identity.policy import Policy
+
+log = structlog.get_logger(__name__)
+
+MESSAGE_BYTES = 1_000_000  # about how large a message of events.resolved may become
+EVENT_BYTES = 400  # of an event beside its properties, context and traits
+REMEMBERED = 200_000  # visits that this process knows to be known
+
+
+class Taken(NamedTuple):
+    """An event at its place in events.raw, with what stood around it."""
+
+    partition: int
+    offset: int
+    number: int
+    event: RawEvent
+    batch: RawBatch
+
+    @property
+    def sighting(self) -> Sighting:
+        """What tells whether it was seen before."""
+        return Sighting(self.batch.source, self.event.id, self.partition, self.offset, self.number)
+
+    @property
+    def cause(self) -> Cause:
+        """The event as the cause of a change."""
+        return Cause(self.event.id, self.batch.trace_id)
+
+
+class Turn:
+    """The events of one turn and what became of them."""
+
+    def __init__(self) -> None:
+        self.taken: list[Taken] = []
+        self.resolved: list[tuple[Taken, Extracted]] = []
+        self.set_aside: list[tuple[int, QuarantinedEvent]] = []
+        self.accepted: dict[int, Counter[str]] = defaultdict(Counter)
+        self.duplicate: dict[int, Counter[str]] = defaultdict(Counter)
+
+
+class Resolver:
+    """The handler behind the role."""
+
+    group = "resolver"
+    topics: Sequence[Topic] = (EVENTS_RAW,)
+
+    def __init__(self, log: Log, state: Redis, settings: Settings, clock: Clock) -> None:
+        """Raises `MisconfiguredError` for settings that make no sense."""
+        policy = Policy.of(settings.identity)
+        prefix = settings.state.prefix
+        self._log = log
+        self._state = state
+        self._prefix = prefix
+        self._graph = Graph(state, prefix, policy, clock, partitions=log.partitions(IDENTITY_CHANGES))
+        self._extractor = Extractor(policy)
+        self._memory = Memory(state, self._graph.where, settings.identity.dedupe_days)
+        self._applied: dict[int, int] = {}
+        self._unsent: set[int] = set()  # partitions whose outbox may hold something
+        self._visited: dict[tuple[str, int, Anchor], int] = {}
+
+    async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Partitions gained: what an earlier owner left in the outbox is appended.
+
+        Where the state knows less than was committed (it lost its last moments), the reading starts where it does know.
+        """
+        self._visited.clear()
+        self._unsent.update(place.number for place in places)
+        await self._append(Turn(), {}, [place.number for place in places])
+        applied = await conservation.applied(self._state, self._prefix)
+        committed = await self._log.committed(self.group, EVENTS_RAW)
+        starts: dict[Partition, int] = {}
+        for place in places:
+            known = applied.get(place.number, 0)
+            self._applied[place.number] = known
+            if known < committed.get(place.number, 0):
+                log.warning("resolver.state_is_behind", partition=place.number, known=known)
+                starts[place] = known
+        return starts
+
+    async def revoked(self, places: Sequence[Partition]) -> None:
+        """Partitions lost."""
+        for place in places:
+            self._applied.pop(place.number, None)
+
+    async def handle(self, messages: Sequence[Message]) -> None:
+        """Resolve the events of these messages. Raises `TransientError` when the state or the log is away."""
+        begun = time.perf_counter()
+        try:
+            await self._resolve(messages)
+        except RedisError as error:
+            raise TransientError(f"The state is away or busy: {error}") from error
+        metrics.TURN.observe(time.perf_counter() - begun)
+
+    async def _resolve(self, messages: Sequence[Message]) -> None:
+        turn = Turn()
+        for message in messages:
+            self._read(message, turn)
+        await self._drop_duplicates(turn)
+        self._extract(turn)
+        profiles = await self._let_know(turn, messages[0].partition)
+        await self._append(turn, profiles, {message.partition for message in messages})
+        await self._count(turn, messages)
+
+    # 1. read
+
+    def _read(self, message: Message, turn: Turn) -> None:
+        try:
+            batch = decode_raw(message.value)
+        except MsgspecError as error:
+            self._refuse_message(message, str(error), turn)
+            return
+        turn.taken += [
+            Taken(message.partition, message.offset, number, event, batch) for number, event in enumerate(batch.events)
+        ]
+        if self._counts(message):
+            turn.accepted[message.partition][batch.source] += len(batch.events)
+
+    async def _drop_duplicates(self, turn: Turn) -> None:
+        known = await self._memory.duplicates([taken.sighting for taken in turn.taken])
+        for taken, duplicate in zip(turn.taken, known, strict=True):
+            if duplicate and taken.offset >= self._applied.get(taken.partition, 0):
+                turn.duplicate[taken.partition][taken.batch.source] += 1
+        turn.taken = [taken for taken, duplicate in zip(turn.taken, known, strict=True) if not duplicate]
+        metrics.DUPLICATES.inc(sum(known))
+
+    # 2. extract
+
+    def _extract(self, turn: Turn) -> None:
+        for taken in turn.taken:
+            found = self._extractor.extract(taken.event, taken.batch)
+            if isinstance(found, Refused):
+                turn.set_aside.append((taken.partition, _refused(taken, found)))
+            else:
+                turn.resolved.append((taken, found))
+
+    # 3. resolve
+
+    async def _let_know(self, turn: Turn, partition: int) -> dict[Anchor, bytes]:
+        """The profile of each anchor, after the graph has heard what is new."""
+        anchors = list(dict.fromkeys(found.anchor for _, found in turn.resolved))
+        if not anchors:
+            return {}
+        owners = await self._state.mget([self._graph.where.owner(anchor) for anchor in anchors])
+        profiles = {anchor: owner for anchor, owner in zip(anchors, owners, strict=True) if isinstance(owner, bytes)}
+        facts = self._news(turn, profiles)
+        if facts:
+            self._unsent.add(partition)
+            profiles |= await self._graph.add(facts, self._outbox(partition))
+            self._remember(facts)
+        return profiles
+
+    def _news(self, turn: Turn, known: Mapping[Anchor, bytes]) -> Facts:
+        """What the graph may not know yet."""
+        facts = Facts()
+        for taken, found in turn.resolved:
+            anchor, observation, seen = found.anchor, found.observation, taken.batch.received_at
+            if observation is not None and anchor not in known:
+                facts.observe(anchor, observation, taken.cause)
+            for device in (found.device, found.previous):
+                if not device or (observation is None and anchor in known):
+                    continue
+                if found.at < self._visited.get((device, found.period, anchor), found.at + 1):
+                    visit = Visit(device, found.period, anchor, found.at, seen, session=observation is None)
+                    facts.visit(visit, taken.cause)
+        return facts
+
+    def _remember(self, facts: Facts) -> None:
+        if len(self._visited) > REMEMBERED:
+            self._visited.clear()
+        self._visited.update({key: visit.at for key, visit in facts.visits.items()})
+
+    # 4. append
+
+    async def _append(self, turn: Turn, profiles: Mapping[Anchor, bytes], partitions: Iterable[int]) -> None:
+        drafts = list(_resolved_drafts(turn.resolved, profiles))
+        drafts += _quarantined_drafts(turn.set_aside, self._log.partitions(EVENTS_QUARANTINED))
+        unsent = [partition for partition in partitions if partition in self._unsent]
+        waiting = {partition: await self._outbox(partition).waiting() for partition in unsent}
+        drafts += [_identity_draft(value) for values in waiting.values() for value in values]
+        if drafts:
+            await self._log.append(drafts)
+        for partition, values in waiting.items():
+            await self._outbox(partition).drop(values)
+            self._unsent.discard(partition)
+
+    def _outbox(self, partition: int) -> Outbox:
+        return Outbox(self._state, self._graph.where.outbox(partition))
+
+    # 5. count
+
+    async def _count(self, turn: Turn, messages: Sequence[Message]) -> None:
+        ends = {message.partition: message.offset + 1 for message in messages}
+        async with self._state.pipeline(transaction=True) as pipe:
+            for partition, end in ends.items():
+                conservation.count(
+                    pipe,
+                    self._prefix,
+                    partition,
+                    end,
+                    accepted=turn.accepted[partition],
+                    duplicate=turn.duplicate[partition],
+                )
+            await pipe.execute()
+        for partition, end in ends.items():
+            self._applied[partition] = max(end, self._applied.get(partition, 0))
+
+    def _counts(self, message: Message) -> bool:
+        return message.offset >= self._applied.get(message.partition, 0)
+
+    def _refuse_message(self, message: Message, reason: str, turn: Turn) -> None:
+        """Keep a message aside that cannot be read at all: no collector of ours writes one."""
+        log.error("resolver.undecodable", partition=message.partition, offset=message.offset)
+        event = QuarantinedEvent(
+            id=accepted_id(message.partition, message.offset, 0),
+            source=message.source,
+            trace_id="",
+            received_at=message.timestamp,
+            code="undecodable",
+            reason=f"The message of events.raw cannot be read: {reason}.",
+            body=message.value.decode(errors="backslashreplace"),
+        )
+        turn.set_aside.append((message.partition, event))
+        if self._counts(message):
+            turn.accepted[message.partition][message.source] += 1
+
+
+def _resolved_drafts(resolved: Iterable[tuple[Taken, Extracted]], profiles: Mapping[Anchor, bytes]) -> Iterator[Draft]:
+    """Messages of events.resolved, in the order of events.raw. A message is of one source and of bounded size."""
+    runs: dict[int, list[ResolvedEvent]] = {}
+    sizes: Counter[int] = Counter()
+    for taken, found in resolved:
+        partition, size = taken.partition, EVENT_BYTES + sum(map(len, (found.properties, found.context, found.traits)))
+        run = runs.get(partition)
+        if run and (run[0].source != taken.batch.source or sizes[partition] + size > MESSAGE_BYTES):
+            yield _resolved_draft(partition, runs.pop(partition))
+            sizes[partition] = 0
+        runs.setdefault(partition, []).append(_resolved(taken, found, profiles[found.anchor]))
+        sizes[partition] += size
+    for partition, rest in runs.items():
+        yield _resolved_draft(partition, rest)
+
+
+def _resolved_draft(partition: int, events: list[ResolvedEvent]) -> Draft:
+    return Draft(EVENTS_RESOLVED.name, partition, encode(ResolvedBatch(events)), len(events), events[0].source)
+
+
+def _quarantined_drafts(set_aside: Iterable[tuple[int, QuarantinedEvent]], partitions: int) -> Iterator[Draft]:
+    groups: dict[tuple[int, str], list[QuarantinedEvent]] = defaultdict(list)
+    for partition, event in set_aside:
+        groups[partition % partitions, event.source].append(event)
+    for (partition, source), events in groups.items():
+        yield Draft(EVENTS_QUARANTINED.name, partition, encode(QuarantinedBatch(events)), len(events), source)
+
+
+def _identity_draft(waiting: bytes) -> Draft:
+    partition, count, value = ledger.unpack(waiting)
+    return Draft(IDENTITY_CHANGES.name, partition, value, count)
+
+
+def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
+    return ResolvedEvent(
+        offset=taken.offset,
+        index=taken.number,
+        source=taken.batch.source,
+        trace_id=taken.batch.trace_id,
+        received_at=taken.batch.received_at,
+        id=taken.event.id,
+        type=taken.event.type,
+        at=found.at,
+        anchor_id=to_text(found.anchor),
+        profile_id=to_text(profile),
+        name=found.name,
+        user_id=found.user_id,
+        anonymous_id=found.anonymous_id,
+        group_id=found.group_id,
+        properties=found.properties,
+        context=found.context,
+        traits=found.traits,
+    )
+
+
+def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
+    """An event that cannot be resolved, as it is kept aside: the same each time it is refused."""
+    batch = taken.batch
+    around = {"ip": batch.ip, "context": batch.context, "integrations": batch.integrations}
+    beside = {name: part for name, part in around.items() if part is not None and len(part)}
+    return QuarantinedEvent(
+        id=accepted_id(taken.partition, taken.offset, taken.number),
+        source=batch.source,
+        trace_id=batch.trace_id,
+        received_at=batch.received_at,
+        code=refused.code,
+        reason=refused.reason,
+        body=bytes(taken.event.body).decode(errors="backslashreplace"),
+        path=refused.path,
+        message_id=taken.event.id,
+        sent_at=batch.sent_at,
+        beside=encode({"type": taken.event.type} | beside).decode(),
+        changed_at=batch.received_at,
+    )
