@@ -9,6 +9,7 @@ import structlog
 
 from cdp.errors import TransientError
 from cdp.service import Health, Offer, Platform, Wing
+from cdp.topics import PROFILES_TOUCHED
 from cdp.worker import Worker
 from segments.routes import router
 from segments.segmenter import Segmenter
@@ -70,6 +71,6 @@ class SegmenterRole:
 
 WING = Wing(
     "segments",
-    roles={"segmenter": Offer(SegmenterRole, needs=frozenset({"state", "warehouse"}))},
+    roles={"segmenter": Offer(SegmenterRole, needs=frozenset({"state", "warehouse"}), reads=(PROFILES_TOUCHED,))},
     router=router,
 )
