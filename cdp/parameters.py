@@ -14,7 +14,7 @@ def _moment(given: Any) -> int:
         raise ValueError("must be text as ISO 8601 has it")
     try:
         return clock.from_text(given)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError("must be a moment as ISO 8601 has it, for example 2026-11-21T08:30:00Z") from error
 
 

@@ -30,7 +30,7 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="CDP_TOKEN", help="API token; else that of the data folder.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SET_BY_SERVICE = frozenset({"key", "version", "created_at", "updated_at", "made"})
+SET_BY_SERVICE = frozenset({"key", "version", "created_at", "updated_at", "made", "members", "ready"})
 Limit = Annotated[int, typer.Option(min=1, help="Most to print.")]
 
 

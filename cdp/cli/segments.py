@@ -14,7 +14,7 @@ from cdp.cli.output import Output
 app = group("segment", "Groups of people: define them, see who is in, who came and who went.")
 PATH = "/api/v1/segments"
 
-add_list(app, PATH, ["key", "name", "description"], "segment")
+add_list(app, PATH, ["key", "name", "members", "ready", "description"], "segment")
 add_get(app, PATH, "segment")
 add_put(app, PATH, "segment")
 add_delete(app, PATH, "segment")
@@ -22,8 +22,14 @@ add_delete(app, PATH, "segment")
 
 @asks(app.command("preview"))
 def preview(service: Service, out: Output, *, file: File) -> None:
-    """Count who would be in, without defining anything."""
-    out.record(service.post(f"{PATH}/preview", read_json(file)))
+    """Count who would be in, and who meets each condition; nothing is stored."""
+    conditions = read_json(file).get("conditions")
+    answer = service.post(f"{PATH}/preview", {"conditions": conditions})
+    if out.as_json:
+        out.document(answer)
+        return
+    out.say(f"{answer['profiles']} of {answer['of']} profiles would be in.\n")
+    out.table(answer["explain"], ["profiles", "path"], empty="")
 
 
 @asks(app.command("members"))
@@ -40,7 +46,21 @@ def members(
 
 
 @asks(app.command("changes"))
-def changes(service: Service, out: Output, *, key: Key, limit: Limit = 100) -> None:
-    """List who came in and who went out."""
+def changes(
+    service: Service,
+    out: Output,
+    *,
+    key: Key,
+    profile: Annotated[str | None, typer.Option(help="Only of this profile id.")] = None,
+    limit: Limit = 100,
+) -> None:
+    """List who came in and who went out, the latest first."""
     columns = ["at", "change", "profile_id", "sequence", "reason"]
-    out.table(service.pages(f"{PATH}/{key}/changes", limit=limit), columns, empty="No changes.")
+    found = service.pages(f"{PATH}/{key}/changes", limit=limit, profile_id=profile)
+    out.table(found, columns, empty="No changes.")
+
+
+@asks(app.command("schema"))
+def schema(service: Service, out: Output) -> None:
+    """Print the JSON Schema of conditions, which says what each operator means."""
+    out.document(service.get(f"{PATH}/schema"))
