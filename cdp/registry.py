@@ -14,12 +14,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
 from cdp.clock import Clock
 from cdp.errors import ConflictError, NotFoundError, TransientError
 from cdp.records import Definition, decode_definition, encode
-from cdp.streams.base import Draft, Log, Reader
+from cdp.streams.base import Draft, Log, Message, Reader
 from cdp.topics import DEFINITIONS
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Registry:
         self._table: dict[str, dict[str, Entry]] = {}
         self._offset = -1
         self._moved = asyncio.Condition()
+        self._writing = asyncio.Lock()
         self._watchers: list[Watcher] = []
         self._reader: Reader | None = None
         self._task: asyncio.Task[None] | None = None
@@ -101,14 +103,16 @@ class Registry:
         Raises `ConflictError` when it is not. Two processes that write the same key at the same moment are told apart
         by the log: the later one wins, whole.
         """
-        self._expect(kind, key, expected)
-        await self._write(Definition(kind, key, body, self._clock.now(), by))
-        return self.get(kind, key)
+        async with self._writing:
+            self._expect(kind, key, expected)
+            await self._write(Definition(kind, key, body, self._clock.now(), by))
+            return self.get(kind, key)
 
     async def delete(self, kind: str, key: str, *, by: str = "") -> int:
         """Remove. Returns the version of the removal. Raises `NotFoundError`."""
-        self.get(kind, key)
-        return await self._write(Definition(kind, key, None, self._clock.now(), by))
+        async with self._writing:
+            self.get(kind, key)
+            return await self._write(Definition(kind, key, None, self._clock.now(), by))
 
     async def reached(self, version: int, *, timeout: float = 30.0) -> None:
         """Wait until this process has seen the version. Raises `TransientError` after `timeout` seconds."""
@@ -143,11 +147,20 @@ class Registry:
                 await asyncio.sleep(error.retry_after)
                 continue
             for message in messages:
-                self._apply(decode_definition(message.value), message.offset)
+                self._read(message)
             if messages:
                 async with self._moved:
                     self._offset = messages[-1].offset
                     self._moved.notify_all()
+
+    def _read(self, message: Message) -> None:
+        try:
+            definition = decode_definition(message.value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # A newer version may have written it; one that nobody here can read must not hide those that follow.
+            log.error("registry.unreadable_definition", offset=message.offset, reason=str(error))
+            return
+        self._apply(definition, message.offset)
 
     def _apply(self, definition: Definition, offset: int) -> None:
         kind = self._table.setdefault(definition.kind, {})

@@ -238,8 +238,8 @@ class KafkaConsumer:
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Record the next offset to read, per partition. A partition lost meanwhile is skipped in silence."""
         ours = {self._cluster.there(place): offset for place, offset in offsets.items() if place in self._held}
-        if not ours or self._feed.client is None:
-            return
+        if not ours or self._feed.client is None or any(notice.gained for notice in self._notices):
+            return  # what was given out belongs to an earlier share
         try:
             async with asyncio.timeout(self._cluster.timeout):
                 await self._feed.client.commit(ours)
