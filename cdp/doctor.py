@@ -49,6 +49,7 @@ class Findings(BaseModel):
     """What all checks found."""
 
     ok: bool = Field(description="Whether everything is well.")
+    settings: dict[str, str] = Field(description="Each setting that differs from its default; secrets are masked.")
     findings: list[Finding] = Field(description="One a check.")
 
 
@@ -78,6 +79,11 @@ def _differing(room: BaseModel, default: BaseModel, prefix: str) -> Iterator[tup
 
 def _shown(value: Any) -> str:
     return MASK if isinstance(value, SecretStr) else without_password(str(value))
+
+
+def report(settings: Settings, findings: list[Finding]) -> Findings:
+    """What all checks found, and what is configured."""
+    return Findings(ok=all(one.ok for one in findings), settings=configured(settings), findings=findings)
 
 
 async def examine(opened: Platform, readers: status.Readers) -> list[Finding]:
@@ -200,5 +206,4 @@ async def examine_installation(
     _: Annotated[object, Depends(require("status:write"))],
 ) -> Findings:
     """What `cdp doctor` shows: a record is appended to the log and read back, each part asked, each role looked at."""
-    findings = await examine(opened, request.app.state.readers)
-    return Findings(ok=all(finding.ok for finding in findings), findings=findings)
+    return report(opened.settings, await examine(opened, request.app.state.readers))

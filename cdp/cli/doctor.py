@@ -21,7 +21,6 @@ UNWELL = 1
 def doctor(url: Url = None, token: Token = None, as_json: AsJson = False) -> None:
     """Say what is configured, reachable and healthy, and what to do if not. Exit code 1 if anything is not well."""
     from cdp import telemetry
-    from cdp.doctor import configured
 
     settings = Settings.load()
     telemetry.configure(settings.telemetry.model_copy(update={"log_level": "error"}))
@@ -34,14 +33,14 @@ def doctor(url: Url = None, token: Token = None, as_json: AsJson = False) -> Non
             raise
         answer = asyncio.run(_examine(settings))
         where = f"No service runs ({error.message.partition(' (')[0].rstrip('.')}); the parts were opened here."
-    report = {"settings": configured(settings), "where": where, **answer}
-    _print(report, Output(as_json=as_json))
-    sys.exit(0 if report["ok"] else UNWELL)
+    _print({"where": where, **answer}, Output(as_json=as_json))
+    sys.exit(0 if answer["ok"] else UNWELL)
 
 
 async def _examine(settings: Settings) -> dict[str, Any]:
-    findings = [one async for one in _examined(settings)]
-    return {"ok": all(one.ok for one in findings), "findings": [one.model_dump() for one in findings]}
+    from cdp.doctor import report
+
+    return report(settings, [one async for one in _examined(settings)]).model_dump()
 
 
 async def _examined(settings: Settings) -> AsyncIterator[Finding]:
@@ -69,15 +68,15 @@ def _silent(_: str) -> None:
     """The findings tell it."""
 
 
-def _print(report: dict[str, Any], out: Output) -> None:
+def _print(told: dict[str, Any], out: Output) -> None:
     if out.as_json:
-        out.document(report)
+        out.document(told)
         return
     print("Settings that differ from their defaults:")
-    for variable, value in report["settings"].items() or [("(none)", "")]:
+    for variable, value in told["settings"].items() or [("(none)", "")]:
         print(f"  {variable}{' = ' if value else ''}{value}")
-    print(f"\n{report['where']}")
-    for finding in report["findings"]:
+    print(f"\n{told['where']}")
+    for finding in told["findings"]:
         print(f"  {'ok  ' if finding['ok'] else 'BAD '} {finding['check']}: {finding['detail'] or 'well'}")
         if finding["remedy"]:
             print(f"       {finding['remedy']}")

@@ -11,6 +11,9 @@ import orjson
 
 Row = Mapping[str, Any]
 
+# Width of what is piped: wide enough that nothing is cut or wrapped.
+UNBROKEN = 1_000
+
 
 class Output:
     """Prints answers. Nothing but the answer goes to stdout, so that it can be piped."""
@@ -61,7 +64,7 @@ class Output:
         table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
         for row in rows:
             table.add_row(*(Text(text_of(field(row, column))) for column in columns))
-        Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        Console(width=None if sys.stdout.isatty() else UNBROKEN).print(table)
 
 
 def field(row: Row, path: str) -> Any:
