@@ -37,7 +37,6 @@ from cdp.records import (
     RawEvent,
     ResolvedBatch,
     ResolvedEvent,
-    accepted_id,
     decode_raw,
     encode,
 )
@@ -183,6 +182,9 @@ class Resolver:
             found = self._extractor.extract(taken.event, taken.batch)
             if isinstance(found, Refused):
                 turn.set_aside.append((taken.partition, _refused(taken, found)))
+                if taken.offset >= self._applied.get(taken.partition, 0):
+                    # What is set aside counts as accepted by lying on events.quarantined.
+                    turn.accepted[taken.partition][taken.batch.source] -= 1
             else:
                 turn.resolved.append((taken, found))
 
@@ -264,7 +266,7 @@ class Resolver:
         """Keep a message aside that cannot be read at all: no collector of ours writes one."""
         log.error("resolver.undecodable", partition=message.partition, offset=message.offset)
         event = QuarantinedEvent(
-            id=accepted_id(message.partition, message.offset, 0),
+            id=f"{message.partition}-{message.offset}-0",
             source=message.source,
             trace_id="",
             received_at=message.timestamp,
@@ -273,8 +275,6 @@ class Resolver:
             body=message.value.decode(errors="backslashreplace"),
         )
         turn.set_aside.append((message.partition, event))
-        if self._counts(message):
-            turn.accepted[message.partition][message.source] += 1
 
 
 def _resolved_drafts(resolved: Iterable[tuple[Taken, Extracted]], profiles: Mapping[Anchor, bytes]) -> Iterator[Draft]:
@@ -338,7 +338,7 @@ def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
     around = {"ip": batch.ip, "context": batch.context, "integrations": batch.integrations}
     beside = {name: part for name, part in around.items() if part is not None and len(part)}
     return QuarantinedEvent(
-        id=accepted_id(taken.partition, taken.offset, taken.number),
+        id=f"{taken.partition}-{taken.offset}-{taken.number}",
         source=batch.source,
         trace_id=batch.trace_id,
         received_at=batch.received_at,
