@@ -23,7 +23,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -36,21 +36,18 @@ from activation.ledger import ADD, UNKNOWN, LeaseLostError, Ledger, Member, Star
 from activation.outcomes import Delivered, Dropped, Failed, Outcome, Retry
 from activation.pace import Breaker, Position, Rate, backoff
 from activation.parcels import Parcel, Settled, packed
+from activation.reporter import Reporter
 from activation.requests import Request
 from activation.transports.base import Transport
 from cdp.clock import HOUR
 from cdp.errors import CdpError
-from cdp.records import Deliveries, Delivery, decode_deliveries, encode, partition_of
+from cdp.profiles import Profile
+from cdp.records import Delivery
 from cdp.service import Platform
-from cdp.streams.base import Draft
-from cdp.topics import DELIVERIES
-
-if TYPE_CHECKING:
-    from cdp.profiles import Profile
 
 log = structlog.get_logger(__name__)
 
-ReadProfiles = Callable[[Sequence[str]], Awaitable[Mapping[str, "Profile"]]]
+ReadProfiles = Callable[[Sequence[str]], Awaitable[Mapping[str, Profile]]]
 Judged = tuple[Parcel, Outcome]
 
 # Seconds after which somebody else's changes are looked for; our own dispatcher wakes us.
@@ -85,16 +82,15 @@ class Courier:
         self._read = read
         self._rng = rng or random.Random()
         self._breaker = Breaker(self._settings, self._rng)
+        self._reporter = Reporter(platform, destination.key, ledger=ledger, token=token)
         self._rate = Rate(destination.connector.capabilities.per_second)
         self._ready: deque[Parcel] = deque()
         self._read_at = 0.0
         self._claimed: set[Member] = set()
         self._flights: set[asyncio.Task[None]] = set()
-        self._handing = asyncio.Lock()
         self._stopping = False
+        self._lost = False
         self._wake = asyncio.Event()
-        self._shown: tuple[Position, str] | None = None
-        self._counted_at = 0.0
 
     def wake(self) -> None:
         """Somebody may be due."""
@@ -130,7 +126,7 @@ class Courier:
             await asyncio.wait(self._flights, timeout=seconds)
         await self.abort()
         with contextlib.suppress(CdpError, RedisError, OSError):
-            await self._hand_on()
+            await self._reporter.hand_on()
 
     async def abort(self) -> None:
         """Break off what is under way; whoever serves the destination next sends it again."""
@@ -149,8 +145,10 @@ class Courier:
 
     async def turn(self) -> float:
         """One turn; returns the seconds after which the next may find something to do, if nobody wakes us before."""
-        await self._hand_on()
-        await self._show()
+        if self._lost:
+            raise LeaseLostError("Another dispatcher has this destination now.")
+        await self._reporter.hand_on()
+        await self._reporter.show(self.position)
         free = self._breaker.admits(self._now(), self._concurrency) - len(self._flights)
         if self.position != "closed" or time.monotonic() - self._read_at > FRESH:
             self._drop_ready()
@@ -161,7 +159,7 @@ class Courier:
         while self._ready and free > 0 and not self._stopping:
             self._launch()
             free -= 1
-        return await self._until_due()
+        return POLL if self._flights else await self._until_due()
 
     @property
     def _concurrency(self) -> int:
@@ -238,7 +236,7 @@ class Courier:
                 for item, places in build(self.destination, batch):
                     await self._exchange(item, [kept[place] for place in places])
         except LeaseLostError:
-            log.info("courier.lost_lease", destination=self.destination.key)
+            self._lost = True
         except (CdpError, RedisError, OSError) as error:
             self.trouble = str(error) or type(error).__name__
             log.warning("flight.broken", destination=self.destination.key, reason=self.trouble)
@@ -263,7 +261,7 @@ class Courier:
             metrics.SECONDS.labels(self.destination.key).observe(time.perf_counter() - started)
             self._judge(outcomes)
         await self._settle(list(zip(parcels, outcomes, strict=True)))
-        await self._show()
+        await self._reporter.show(self.position)
 
     def _judge(self, outcomes: Sequence[Outcome]) -> None:
         """A request that helped nobody, though nobody was refused, speaks against the destination."""
@@ -281,12 +279,7 @@ class Courier:
         final = [(parcel, self._final(parcel, outcome, now)) for parcel, outcome in judged]
         verdicts = [self._verdict(parcel, outcome, now) for parcel, outcome in final]
         told = [self._delivery(parcel, outcome, attempt=parcel.change.attempt) for parcel, outcome in final]
-        for _, outcome in final:
-            if not isinstance(outcome, Delivered):
-                await self._ledger.note({"error": outcome.reason, "error_at": now})
-                break
-        else:
-            await self._ledger.note({"delivered_at": now})
+        self._reporter.heard([outcome for _, outcome in final], now)
         await self._write(final[0][0].member.segment, verdicts, told)
 
     def _final(self, parcel: Parcel, outcome: Outcome, now: int) -> Outcome:
@@ -330,35 +323,9 @@ class Courier:
         )
 
     async def _write(self, segment: str, verdicts: Sequence[Verdict], told: Sequence[Delivery]) -> None:
-        count = self._platform.log.partitions(DELIVERIES)
-        records = [
-            encode(Deliveries(group)) for group in _grouped(told, lambda one: str(partition_of(one.profile_id, count)))
-        ]
+        records = self._reporter.records(told)
         await self._ledger.settle(self._token, segment, verdicts, self._now(), records=records)
-        for delivery in told:
-            metrics.OUTCOMES.labels(self.destination.key, delivery.outcome).inc()
-
-    async def _hand_on(self) -> None:
-        async with self._handing:
-            if waiting := await self._ledger.outgoing():
-                await self._platform.log.append([self._draft(value) for value in waiting])
-                await self._ledger.handed_on(self._token, len(waiting))
-
-    def _draft(self, value: bytes) -> Draft:
-        told = decode_deliveries(value).deliveries
-        count = self._platform.log.partitions(DELIVERIES)
-        return Draft(DELIVERIES.name, partition_of(told[0].profile_id, count), value, records=len(told))
-
-    async def _show(self) -> None:
-        """Tell the breaker's position to whoever asks for the status, and the figures to Prometheus."""
-        position = self.position
-        metrics.BREAKER.labels(self.destination.key).set(metrics.POSITIONS[position])
-        if (position, self._token) != self._shown:
-            await self._ledger.note({"breaker": position, "holder": self._token})
-            self._shown = (position, self._token)
-        if time.monotonic() - self._counted_at > 1:
-            self._counted_at = time.monotonic()
-            metrics.PENDING.labels(self.destination.key).set((await self._ledger.standing()).pending)
+        self._reporter.happened(told)
 
 
 def _grouped(items: Iterable[Any], key: Callable[[Any], str]) -> list[list[Any]]:

@@ -6,15 +6,13 @@ entry (what is wished, what is there) + profile (identifiers, traits, consent) â
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from activation.connector import Change
 from activation.consent import refusal
 from activation.destinations import Destination, Sync
 from activation.ledger import ADD, NEVER, PENDING, REMOVE, Entry, Member
-
-if TYPE_CHECKING:
-    from cdp.profiles import Profile
+from cdp.profiles import Profile
 
 
 class Parcel(NamedTuple):

@@ -11,11 +11,9 @@ by itself afterwards: against a name that changes its address between, only a fi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
@@ -29,10 +27,8 @@ from activation.requests import KafkaCluster, KafkaMessage, KafkaRequest, Reply
 from cdp.clock import Clock
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.settings import ActivationSettings
+from cdp.streams.kafka_client import end
 
-log = structlog.get_logger(__name__)
-
-STOP_SECONDS = 5.0
 TOO_LARGE = "the message is larger than the Kafka takes"
 
 
@@ -46,6 +42,7 @@ class KafkaTransport:
         self._producer: AIOKafkaProducer | None = None
         self._cluster: KafkaCluster | None = None
         self._opening = asyncio.Lock()
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def send(self, request: KafkaRequest) -> Reply:
         """Produce the messages and wait for all brokers' word; see `Transport`."""
@@ -56,19 +53,21 @@ class KafkaTransport:
                 sends = [self._produce(producer, request.topic, message) for message in request.messages]
                 reasons = await asyncio.gather(*sends)
         except TimeoutError:
-            await self._discard()
+            self._discard()
             raise TransientError(f"no answer within {seconds:g} s") from None
         except (KafkaError, OSError, ssl.SSLError) as error:
-            await self._discard()
+            self._discard()
             raise TransientError(f"the Kafka cannot be used: {type(error).__name__}") from None
         refused = {place: reason for place, reason in enumerate(reasons) if reason}
         if refused:
-            await self._discard()
+            self._discard()
         return Reply(200, self._clock.now(), refused=refused)
 
     async def close(self) -> None:
         """Stop the producer."""
-        await self._discard()
+        self._discard()
+        if self._endings:
+            await asyncio.wait(self._endings)
 
     async def _produce(self, producer: AIOKafkaProducer, topic: str, message: KafkaMessage) -> str:
         """Why the message was not taken; "" if it was."""
@@ -87,7 +86,7 @@ class KafkaTransport:
     async def _opened(self, cluster: KafkaCluster) -> AIOKafkaProducer:
         async with self._opening:
             if self._producer is None or self._cluster != cluster:
-                await self._stop()
+                self._discard()
                 self._producer, self._cluster = await self._open(cluster), cluster
             return self._producer
 
@@ -101,8 +100,7 @@ class KafkaTransport:
             for broker in producer.client.cluster.brokers():
                 await self._judge(broker.host, broker.port)
         except BaseException:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+            self._end(producer)
             raise
         return producer
 
@@ -110,18 +108,16 @@ class KafkaTransport:
         free = self._settings.allow_private_addresses
         await resolve(host, port, resolver=self._resolver, allow_private=free)
 
-    async def _discard(self) -> None:
-        async with self._opening:
-            await self._stop()
-
-    async def _stop(self) -> None:
+    def _discard(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            await asyncio.wait_for(producer.stop(), STOP_SECONDS)
-        except (TimeoutError, KafkaError, OSError) as error:
-            log.warning("producer.stop_failed", reason=type(error).__name__)
+        if producer is not None:
+            self._end(producer)
+
+    def _end(self, producer: AIOKafkaProducer) -> None:
+        """Let it end beside us: that may take seconds when its brokers are away."""
+        ending = asyncio.create_task(end(producer), name="destination:producer-end")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
 
 def _options(cluster: KafkaCluster, seconds: float) -> dict[str, Any]:

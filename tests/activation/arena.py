@@ -150,9 +150,7 @@ class Arena:
         given = {"url": "https://shop.example/hook", "secret": SECRET} if settings is None else settings
         # The catalog has no connectors that tests invent; here only the sync's options are looked up by name.
         body = DestinationBody(connector="webhook", settings=given, purposes=purposes)
-        self.destination = Destination(
-            "hook", connector, parsed(connector.Settings, given, "settings"), purposes, 0, 0
-        )
+        self.destination = Destination("hook", connector, parsed(connector.Settings, given, "settings"), purposes, 0, 0)
         self.registry = FixedRegistry(
             **{
                 DESTINATION: {"hook": body.model_dump(mode="json")},
@@ -174,7 +172,11 @@ class Arena:
         """A courier that has the lease."""
         await self.state.set(self.ledger.lease_key, token)
         platform = Platform(
-            self.platform.settings, self.clock, Faulty(self.log, self.fault), self.registry, self.state  # type: ignore[arg-type]
+            self.platform.settings,
+            self.clock,
+            Faulty(self.log, self.fault),
+            self.registry,
+            self.state,  # type: ignore[arg-type]
         )
         return Courier(
             platform,
@@ -232,7 +234,9 @@ def profile_id(number: int) -> str:
 
 def change(number: int, sequence: int, *, segment: str = "vip", at: int = 0) -> SegmentChange:
     """Odd sequences enter, even ones exit."""
-    return SegmentChange(segment, profile_id(number), "entered" if sequence % 2 else "exited", sequence, at, trace_id="t")
+    return SegmentChange(
+        segment, profile_id(number), "entered" if sequence % 2 else "exited", sequence, at, trace_id="t"
+    )
 
 
 def away(request: Any) -> Reply:

@@ -164,7 +164,9 @@ async def test_a_name_that_turns_private_after_the_look_is_not_followed(trap: Tr
         asked.append(host)
         return answers.pop(0)
 
-    transport = HttpTransport(guarded(trap, allow_private_addresses=True, timeout_seconds=0.3), FrozenClock(), resolver=rebinding)
+    transport = HttpTransport(
+        guarded(trap, allow_private_addresses=True, timeout_seconds=0.3), FrozenClock(), resolver=rebinding
+    )
     with pytest.raises(TransientError):
         await transport.send(HttpRequest((0,), "POST", f"http://rebind.example:{trap.port}/"))
     await transport.close()

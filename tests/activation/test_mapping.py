@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from activation.mapping import SyncMapping, follow
 
-TRAITS: dict[str, Any] = {"name": "An", "address": {"city": "Huế"}, "orders": [{"id": 1}, {"id": 2}], "a.b": 3, "no": None}
+TRAITS: dict[str, Any] = {
+    "name": "An",
+    "address": {"city": "Huế"},
+    "orders": [{"id": 1}, {"id": 2}],
+    "a.b": 3,
+    "no": None,
+}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """The promise of activation: whatever fails and crashes, the receiver ends with the members it should have.
 
-Random entries and exits; a receiver that takes, loses, refuses, or answers and dies; processes killed before and after each
-step of the ledger, the log and the transport; intake repeated from an older offset; destinations taken over while the old
-dispatcher still sends. In the end: the receiver's members (deduped by webhook-id, ordered by sequence) are the segment's,
-nothing waits, and each delivery that the ledger believes in was told on the log.
+Random entries and exits; a receiver that takes, loses, refuses, or answers and dies; processes killed before and after
+each step of the ledger, the log and the transport; intake repeated from an older offset; destinations taken over while
+the old dispatcher still sends. In the end: the receiver's members (deduped by webhook-id, ordered by sequence) are the
+segment's, nothing waits, and what was noted in the ledger was told on the log.
 """
 
 from __future__ import annotations

@@ -71,9 +71,7 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
 def test_processes_that_start_together_agree_on_a_key(tmp_path: Path) -> None:
     """Whoever links its draft first wins."""
     ids: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: ids.append(open_vault(configured(tmp_path)).key_id)) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: ids.append(open_vault(configured(tmp_path)).key_id)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -86,7 +86,9 @@ async def outcome(transport: Transport[Any], request: HttpRequest) -> object:
 async def test_the_request_arrives_as_it_was_built(http: HttpTransport) -> None:
     """Method, path, query, headers and the exact body; secrets are revealed on the wire alone."""
     async with FakeDestination() as destination:
-        request = post(destination.url + "?a=1", headers={"authorization": SecretStr("Bearer s3cret")}, body=b'{"a":"\xc3\xa9"}')
+        request = post(
+            destination.url + "?a=1", headers={"authorization": SecretStr("Bearer s3cret")}, body=b'{"a":"\xc3\xa9"}'
+        )
         reply = await http.send(request)
 
     [received] = destination.received
@@ -129,7 +131,7 @@ async def test_a_compressed_answer_is_not_unpacked(http: HttpTransport) -> None:
 async def test_a_dripping_answer_ends_in_time(http: HttpTransport) -> None:
     """The time-out is for the whole exchange, not for each byte."""
     async with FakeDestination(DRIP) as destination:
-        with pytest.raises(TransientError, match="within 0.5 s"):
+        with pytest.raises(TransientError, match=r"within 0\.5 s"):
             await asyncio.wait_for(http.send(post(destination.url)), 5)
 
 
