@@ -8,7 +8,6 @@ from cdp.clock import Clock, SystemClock
 from cdp.errors import MisconfiguredError
 from cdp.settings import Settings
 from cdp.streams.base import Log
-from cdp.streams.kafka import KafkaLog
 from cdp.streams.sqlite import SqliteLog
 
 
@@ -20,6 +19,8 @@ def open_log(settings: Settings, clock: Clock | None = None) -> Log:
     if scheme == "sqlite":
         return SqliteLog(_path(rest, settings.data_dir), settings, clock)
     if scheme == "kafka":
+        from cdp.streams.kafka import KafkaLog  # only who uses Kafka waits for its client to load
+
         return KafkaLog(settings, clock)
     raise MisconfiguredError(
         f"CDP_LOG__URL {url!r} is not a log: use `sqlite:` for a file in the data folder, `sqlite:///path/log.db`, "

@@ -144,9 +144,9 @@ class Feed:
     def _message(self, record: Any) -> Message:
         topic, number = self._cluster.here(TopicPartition(record.topic, record.partition))
         kept = dict(record.headers)
-        records = int(kept.get("records", b"1"))
-        source = kept.get("source", b"").decode()
-        return Message(topic, number, record.offset, record.timestamp, record.value, records, source)
+        count, source = kept.get("records", b"1"), kept.get("source", b"").decode(errors="replace")
+        records = int(count) if count.isdigit() else 1  # whoever wrote it, it must not stop us
+        return Message(topic, number, record.offset, record.timestamp, record.value or b"", records, source)
 
 
 class KafkaReader:

@@ -49,7 +49,7 @@ SELECT name, version FROM groups;
 
 -- name: bump
 INSERT INTO groups (name, version) VALUES (?, 1)
-ON CONFLICT (name) DO UPDATE SET version = version + 1 RETURNING version;
+ON CONFLICT (name) DO UPDATE SET version = version + 1;
 
 -- name: version
 SELECT version FROM groups WHERE name = ?;

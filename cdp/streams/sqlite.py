@@ -29,8 +29,9 @@ from cdp.settings import Settings
 from cdp.streams import groups, store
 from cdp.streams.base import Assignment, Backlog, Draft, Message, Partition, check
 from cdp.streams.groups import Member, Share
+from cdp.streams.presence import Presence
 from cdp.streams.retention import Retention
-from cdp.streams.store import Presence, Shelf, Task, Transaction, Writer
+from cdp.streams.store import Shelf, Task, Transaction, Writer
 from cdp.topics import TOPICS, Topic
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ class SqliteLog:
         lease: float = 10.0,
         patience: float = 300.0,
         watch_every: float = 0.025,
-        tidy_every: float = 30.0,
+        tidy_every: float = 5.0,
     ) -> None:
         """`lease`: seconds after which a silent member is put out; `patience`: after which one that does not poll is.
 

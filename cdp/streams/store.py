@@ -10,20 +10,19 @@ processes write.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
-from cdp.errors import MisconfiguredError
+from cdp.errors import MisconfiguredError, TransientError
 from cdp.streams.base import Draft
+from cdp.streams.presence import locked
 from cdp.warehouse.sql import load
 
 log = structlog.get_logger(__name__)
@@ -102,7 +101,8 @@ class Transaction:
 
     def bump(self, group: str) -> int:
         """Tell the group's members that its partitions are to be shared anew; returns the new version."""
-        [version] = self.connection.execute(QUERIES["bump"], (group,)).fetchone()
+        self.connection.execute(QUERIES["bump"], (group,))
+        [version] = self.connection.execute(QUERIES["version"], (group,)).fetchone()
         self.versions[group] = version
         return int(version)
 
@@ -149,6 +149,7 @@ class Writer(threading.Thread):
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._seen = -1
+        self._blind = False
         self._ending = False
 
     def put(self, task: Task) -> None:
@@ -228,8 +229,11 @@ class Writer(threading.Thread):
             if seen != self._seen:
                 self._settle([], news_of(self._open()))
                 self._seen = seen
+            self._blind = False
         except sqlite3.Error as error:
-            log.warning("log.unreadable", reason=reason_of(error))
+            if not self._blind:
+                log.warning("log.unreadable", reason=reason_of(error))
+            self._blind = True
 
     def _sweep(self) -> bool:
         try:
@@ -260,6 +264,7 @@ def connect(path: Path, *, busy: float, writable: bool = True) -> sqlite3.Connec
     connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = 1")  # macOS, where fsync alone stops at the drive's cache
     connection.execute(f"PRAGMA wal_autocheckpoint = {FOLD_BYTES // PAGE_BYTES}")
     if not writable:
         connection.execute("PRAGMA query_only = 1")
@@ -269,13 +274,15 @@ def connect(path: Path, *, busy: float, writable: bool = True) -> sqlite3.Connec
 def prepare(path: Path, topics: Mapping[str, int], *, busy: float) -> dict[str, Shelf]:
     """Make the file and the topics that are missing, and return all topics by name.
 
-    `topics` says how many partitions each new topic gets. Raises `MisconfiguredError`.
+    `topics` says how many partitions each new topic gets. Raises `MisconfiguredError` or `TransientError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
             return _prepare(path, topics, busy)
     except (OSError, sqlite3.DatabaseError) as error:
+        if reason_of(error).startswith("SQLITE_BUSY"):
+            raise TransientError(f"Another process holds the log's file {path}.") from error
         raise MisconfiguredError(
             f"The log's file {path} cannot be used ({reason_of(error)}): "
             "check its folder's permissions and free space, or point CDP_LOG__URL elsewhere."
@@ -291,18 +298,11 @@ def _prepare(path: Path, topics: Mapping[str, int], busy: float) -> dict[str, Sh
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise MisconfiguredError(f"The log's file {path} was written by a newer version of this product.")
-        connection.executescript(QUERIES["schema"])
-        connection.executemany(QUERIES["add_topic"], topics.items())
-        rows = connection.execute(QUERIES["topics"]).fetchall()
-    return {name: Shelf(number, partitions) for name, number, partitions in rows}
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the log at that path; another process that wants it waits."""
-    with path.with_name(f"{path.name}-lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        if version < SCHEMA_VERSION:
+            connection.executescript(QUERIES["schema"])
+        if topics.keys() - shelves(connection):
+            connection.executemany(QUERIES["add_topic"], topics.items())
+        return shelves(connection)
 
 
 def end_of(connection: sqlite3.Connection, place: int) -> int:
@@ -311,16 +311,17 @@ def end_of(connection: sqlite3.Connection, place: int) -> int:
     return 0 if newest is None else int(newest) - place + 1
 
 
-def places(connection: sqlite3.Connection) -> Iterator[int]:
-    """Every partition of every topic."""
-    for _, number, partitions in connection.execute(QUERIES["topics"]).fetchall():
-        yield from Shelf(number, partitions).places()
+def shelves(connection: sqlite3.Connection) -> dict[str, Shelf]:
+    """Every topic by name."""
+    rows = connection.execute(QUERIES["topics"])
+    return {name: Shelf(number, partitions) for name, number, partitions in rows}
 
 
 def news_of(connection: sqlite3.Connection) -> News:
     """The state of everything that others may wait for."""
+    places = [place for shelf in shelves(connection).values() for place in shelf.places()]
     versions = connection.execute(QUERIES["versions"]).fetchall()
-    return News({place: end_of(connection, place) for place in places(connection)}, dict(versions))
+    return News({place: end_of(connection, place) for place in places}, dict(versions))
 
 
 def read(connection: sqlite3.Connection, starts: Iterable[tuple[int, int]], limit: int, most_bytes: int) -> Rows:
@@ -347,44 +348,3 @@ def read(connection: sqlite3.Connection, starts: Iterable[tuple[int, int]], limi
 def reason_of(error: Exception) -> str:
     """SQLite's name of the error and its words."""
     return ": ".join(filter(None, (getattr(error, "sqlite_errorname", ""), str(error))))
-
-
-class Presence:
-    """Says that this process lives: a locked file beside the log, whose lock ends with the process, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.name = os.urandom(8).hex()
-        with locked(path):
-            for name in self._names():
-                if not self.lives(name):
-                    self._file_of(name).unlink(missing_ok=True)
-            self._file = self._file_of(self.name).open("w")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def lives(self, name: str) -> bool:
-        """Whether the process of that name has its lock still."""
-        try:
-            with self._file_of(name).open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:  # it is locked; or it cannot be told, and then nothing may be taken from it
-            return True
-        return False
-
-    def alone(self) -> bool:
-        """Whether no other process uses the log."""
-        return not any(self.lives(name) for name in self._names() if name != self.name)
-
-    def end(self) -> None:
-        """This process is done with the log."""
-        self._file_of(self.name).unlink(missing_ok=True)
-        self._file.close()
-
-    def _names(self) -> list[str]:
-        prefix = self._file_of("").name
-        return [path.name.removeprefix(prefix) for path in self._path.parent.glob(f"{prefix}*")]
-
-    def _file_of(self, name: str) -> Path:
-        return self._path.with_name(f"{self._path.name}-process-{name}")
