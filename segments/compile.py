@@ -33,7 +33,7 @@ from segments.expressions import (
     opposite,
     parameter,
 )
-from segments.nodes import All, AnyOf, Count, Events, Measured, Node, Not, Path, PropertyIs, Sum, Test, TraitIs
+from segments.nodes import All, AnyOf, Count, Events, Measured, Node, Not, Path, Predicate, PropertyIs, Sum, TraitIs
 from segments.operators import OPERATORS
 
 Windows = Sequence[tuple[Events, tuple[int, ...]]]
@@ -115,7 +115,7 @@ class Compiler:
             case Measured():
                 return self._bounded(node)
 
-    def _passes(self, test: Test, raw: Expr) -> Expr:
+    def _passes(self, test: Predicate, raw: Expr) -> Expr:
         return OPERATORS[test.operator].sql(raw, test.given, self.parameters)
 
     def _trait(self, path: Path) -> Expr:

@@ -24,8 +24,8 @@ from segments.nodes import (
     Node,
     Not,
     Path,
+    Predicate,
     Sum,
-    Test,
     TraitIs,
     conditions,
     place_in_list,
@@ -84,7 +84,7 @@ def counts(events: Events, event: Happened, now: int) -> bool:
     )
 
 
-def passes(test: Test, value: Any) -> bool:
+def passes(test: Predicate, value: Any) -> bool:
     """Whether the value passes the test; None is what is missing or null."""
     return OPERATORS[test.operator].holds(value, test.given)
 

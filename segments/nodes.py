@@ -27,7 +27,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Predicate:
     """An operator (a row of `operators.OPERATORS`) and the values given to it."""
 
     operator: str
@@ -39,7 +39,7 @@ class TraitIs:
     """The profile's trait passes the test."""
 
     path: Path
-    test: Test
+    test: Predicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class PropertyIs:
     """The event's property passes the test."""
 
     path: Path
-    test: Test
+    test: Predicate
 
 
 @dataclass(frozen=True, slots=True)

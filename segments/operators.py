@@ -161,7 +161,7 @@ ROWS = (
         RANGE,
         "Is a number from the first to the second value, both included.",
         lambda raw, given, parameters: both(is_number(raw), _between(number(raw), *_bound(given, parameters))),
-        lambda value, given: _is_number(value) and float(given[0].value) <= value <= float(given[1].value),
+        lambda value, given: _is_number(value) and float(given[0].value) <= float(value) <= float(given[1].value),
     ),
     _texts(
         "contains",

@@ -24,10 +24,10 @@ from segments.nodes import (
     Node,
     Not,
     Path,
+    Predicate,
     PropertyIs,
     Scalar,
     Sum,
-    Test,
     TraitIs,
     conditions,
 )
@@ -86,11 +86,11 @@ def _trait(given: Json, path: str, _: int) -> Node:
     return TraitIs(a_path(given["trait"], f"{path}.trait"), _test(given, path))
 
 
-def _test(given: dict[str, Json], path: str) -> Test:
+def _test(given: dict[str, Json], path: str) -> Predicate:
     if "is" not in given:
         raise InvalidError(f"What is it to be? Say one of: {', '.join(OPERATORS)}.", path=f"{path}.is")
     operator = OPERATORS[a_choice(given["is"], f"{path}.is", allowed=OPERATORS)]
-    return Test(operator.name, _value(given, f"{path}.value", operator.accepts))
+    return Predicate(operator.name, _value(given, f"{path}.value", operator.accepts))
 
 
 def _value(given: dict[str, Json], path: str, accepts: check.Accepts) -> tuple[Scalar, ...]:

@@ -161,3 +161,20 @@ def live(stage: Stage, life: dict[str, Any]) -> str:
             anchors[anchor], at, type=kind, name=name, properties=json.dumps(properties), traits=json.dumps(stated)
         )
     return profile_id
+
+
+def doings(people: int) -> st.SearchStrategy[tuple[Any, ...]]:
+    """One thing that happens in a world of so many people."""
+    who = st.integers(0, people - 1)
+    return st.one_of(
+        st.tuples(
+            st.just("event"), who, moments, st.sampled_from(TYPES), st.sampled_from(EVENT_NAMES), documents, traits
+        ),
+        st.tuples(st.just("anchor"), who),
+        st.tuples(st.just("move"), who, who),
+        st.tuples(st.just("merge"), who, who),
+        st.tuples(st.just("wait"), st.sampled_from((1, HOUR - 1, HOUR, DAY, 30 * DAY))),
+        st.tuples(st.just("define"), st.sampled_from(("one", "two", "three")), definitions),
+        st.tuples(st.just("delete"), st.sampled_from(("one", "two", "three"))),
+        st.tuples(st.just("restart")),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cdp.records import (
@@ -38,6 +38,19 @@ class World:
         self.conditions: dict[str, Any] = {}
         self.partitions = platform.log.partitions(PROFILES_TOUCHED)
         self.segmenter = Segmenter(platform)
+        self._beginning: Mapping[Partition, int] | str = "earliest"
+
+    async def reset(self) -> None:
+        """An empty world: no people, no segments, an empty state; what is on the log is not looked at any more."""
+        for entry in self.platform.registry.all(SEGMENT):
+            await self.platform.registry.delete(SEGMENT, entry.key)
+        for table in ("events", "traits", "identity_map"):
+            await self.platform.warehouse.command(f"TRUNCATE TABLE {table}")
+        await self.platform.state.flushall()
+        ends = await self.platform.log.end_offsets(SEGMENTS_CHANGES)
+        self._beginning = {Partition(SEGMENTS_CHANGES.name, number): end for number, end in ends.items()}
+        self.stage, self.people, self.conditions = Stage(self.platform.warehouse), [], {}
+        await self.start()
 
     async def start(self, platform: Platform | None = None) -> None:
         """A new segmenter gets every partition; whatever was in memory is gone."""
@@ -94,7 +107,7 @@ class World:
 
     async def recorded(self) -> list[SegmentChange]:
         """Every change on the log, as it was appended."""
-        reader = await self.platform.log.reader([SEGMENTS_CHANGES], start="earliest")
+        reader = await self.platform.log.reader([SEGMENTS_CHANGES], start=self._beginning)
         changes: list[SegmentChange] = []
         while messages := await reader.read(limit=100_000, timeout=0.01):
             changes += [change for message in messages for change in decode_segments(message.value).changes]

@@ -1,0 +1,72 @@
+WITH anchors AS (
+  SELECT
+    profile_id,
+    anchor_id
+  FROM identity_map
+  WHERE
+    profile_id IN {profiles: Array(UUID)}
+  GROUP BY
+    profile_id,
+    anchor_id
+  HAVING
+    argMax(present, version) = 1
+)
+SELECT
+  known.profile_id AS profile_id,
+  [measured.figure_0 >= {p3: UInt64} AND NOT measured.figure_1 >= {p3: UInt64}] AS holds,
+  measured.due_0 AS due
+FROM (
+  SELECT DISTINCT
+    profile_id
+  FROM anchors
+) AS known
+LEFT JOIN (
+  SELECT
+    profile_id,
+    countIf(is_0 AND recent_0) AS figure_0,
+    countIf(is_1 AND recent_0) AS figure_1,
+    min(turns_0) AS due_0
+  FROM (
+    SELECT
+      anchor_id,
+      toUnixTimestamp64Milli(at) AS moment,
+      type = {p0: String} AND name = {p1: String} AS is_0,
+      moment > {now: Int64} - {p2: Int64} AND moment <= {now: Int64} AS recent_0,
+      type = {p0: String} AND name = {p4: String} AS is_1,
+      arrayMin(
+        arrayPushBack(
+          arrayFilter(
+            turn -> turn > {now: Int64},
+            arrayMap(
+              width -> moment + width,
+              arrayConcat(if(is_0, {p5: Array(Int64)}, []), if(is_1, {p5: Array(Int64)}, []))
+            )
+          ),
+          4611686018427387904
+        )
+      ) AS turns_0
+    FROM events
+    WHERE
+      (
+        (
+          (
+            type = {p0: String} AND name = {p1: String}
+          )
+          OR (
+            type = {p0: String} AND name = {p4: String}
+          )
+        )
+        AND at > fromUnixTimestamp64Milli({now: Int64} - {p2: Int64})
+      )
+      AND anchor_id IN (
+        SELECT
+          anchor_id
+        FROM anchors
+      )
+  ) AS facts
+  INNER JOIN anchors
+    USING (anchor_id)
+  GROUP BY
+    profile_id
+) AS measured
+  USING (profile_id)

@@ -1,0 +1,65 @@
+WITH anchors AS (
+  SELECT
+    profile_id,
+    anchor_id
+  FROM identity_map
+  WHERE
+    profile_id IN {profiles: Array(UUID)}
+  GROUP BY
+    profile_id,
+    anchor_id
+  HAVING
+    argMax(present, version) = 1
+)
+SELECT
+  known.profile_id AS profile_id,
+  [measured.figure_0 >= {p6: UInt64}] AS holds,
+  measured.due_0 AS due
+FROM (
+  SELECT DISTINCT
+    profile_id
+  FROM anchors
+) AS known
+LEFT JOIN (
+  SELECT
+    profile_id,
+    countIf(is_0 AND past_0 AND passes_0) AS figure_0,
+    min(turns_0) AS due_0
+  FROM (
+    SELECT
+      anchor_id,
+      toUnixTimestamp64Milli(at) AS moment,
+      type = {p0: String} AS is_0,
+      moment <= {now: Int64} AS past_0,
+      JSONExtractRaw(
+        if(
+          startsWith(JSONExtractRaw(properties, {p1: String}), '['),
+          JSONExtractRaw(JSONExtractRaw(properties, {p1: String}), {p3: UInt32}),
+          JSONExtractRaw(JSONExtractRaw(properties, {p1: String}), {p2: String})
+        ),
+        {p4: String}
+      ) AS property_0,
+      startsWith(property_0, '"') AND JSONExtractString(property_0) = {p5: String} AS passes_0,
+      arrayMin(
+        arrayPushBack(
+          arrayFilter(
+            turn -> turn > {now: Int64},
+            arrayMap(width -> moment + width, arrayConcat(if(is_0, {p7: Array(Int64)}, [])))
+          ),
+          4611686018427387904
+        )
+      ) AS turns_0
+    FROM events
+    WHERE
+      type = {p0: String} AND anchor_id IN (
+        SELECT
+          anchor_id
+        FROM anchors
+      )
+  ) AS facts
+  INNER JOIN anchors
+    USING (anchor_id)
+  GROUP BY
+    profile_id
+) AS measured
+  USING (profile_id)

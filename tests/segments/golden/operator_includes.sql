@@ -1,0 +1,52 @@
+WITH anchors AS (
+  SELECT
+    profile_id,
+    anchor_id
+  FROM identity_map
+  WHERE
+    profile_id IN {profiles: Array(UUID)}
+  GROUP BY
+    profile_id,
+    anchor_id
+  HAVING
+    argMax(present, version) = 1
+)
+SELECT
+  known.profile_id AS profile_id,
+  [
+    arrayExists(
+      item -> startsWith(item, '"') AND JSONExtractString(item) = {p1: String},
+      JSONExtractArrayRaw(stated.trait_0)
+    )
+  ] AS holds,
+  toInt64(0) AS due
+FROM (
+  SELECT DISTINCT
+    profile_id
+  FROM anchors
+) AS known
+LEFT JOIN (
+  SELECT
+    profile_id,
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0
+  FROM (
+    SELECT
+      anchor_id,
+      name,
+      rank,
+      value
+    FROM traits
+    WHERE
+      name IN {p2: Array(String)}
+      AND anchor_id IN (
+        SELECT
+          anchor_id
+        FROM anchors
+      )
+  ) AS facts
+  INNER JOIN anchors
+    USING (anchor_id)
+  GROUP BY
+    profile_id
+) AS stated
+  USING (profile_id)

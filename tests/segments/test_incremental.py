@@ -1,0 +1,69 @@
+"""Membership kept up step by step equals membership computed anew, after any sequence of happenings."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cdp.clock import DAY
+from tests.segments.strategies import NOW, doings
+from tests.segments.world import World
+
+PEOPLE = 4
+
+
+async def do(world: World, doing: tuple[Any, ...]) -> None:
+    """Let it happen, and touch whom it is about."""
+    match doing:
+        case ("event", who, at, kind, name, properties, traits):
+            if anchors := world.stage.anchors(world.people[who]):
+                later = at + world.clock.now() - NOW
+                texts = {"properties": json.dumps(properties), "traits": json.dumps(traits)}
+                world.stage.event(anchors[-1], later, type=kind, name=name, **texts)
+            await world.touch(world.people[who])
+        case ("anchor", who):
+            world.stage.assign(str(uuid.uuid4()), world.people[who])
+            await world.touch(world.people[who], reason="identity")
+        case ("move", source, target):
+            if anchors := world.stage.anchors(world.people[source]):
+                world.stage.assign(anchors[0], world.people[target])
+            await world.touch(world.people[source], world.people[target], reason="identity")
+        case ("merge", source, target):
+            world.stage.merge(world.people[source], world.people[target])
+            await world.touch(world.people[source], world.people[target], reason="identity")
+        case ("wait", length):
+            world.clock.advance(length)
+        case ("define", key, conditions):
+            await world.segmenter.handle(await world.define(key, conditions))
+        case ("delete", key) if key in world.conditions:
+            await world.segmenter.handle(await world.define(key, None))
+        case ("restart",):
+            await world.start()
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(doings(PEOPLE), min_size=1, max_size=12))
+async def test_step_by_step_equals_anew(world: World, happened: list[tuple[Any, ...]]) -> None:
+    """After every happening, and with whatever order of late events, merges, splits and restarts: the oracle agrees."""
+    await world.reset()
+    world.clock.moment = NOW
+    for _ in range(PEOPLE):
+        world.person()
+    await world.segmenter.handle(await world.define("seen", {"type": "track"}))
+    lapsed = {"all": [{"type": "track"}, {"not": {"type": "track", "within": "1d"}}]}
+    await world.segmenter.handle(await world.define("lapsed", lapsed))
+    for doing in happened:
+        await do(world, doing)
+        await world.settle()
+        assert await world.members() == await world.expected(), doing
+    world.clock.advance(400 * DAY)
+    await world.settle()
+    assert await world.members() == await world.expected()
