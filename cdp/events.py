@@ -132,9 +132,8 @@ class Stored(NamedTuple):
             "log_partition": self.log_partition,
             "log_offset": self.log_offset,
             "log_index": self.log_index,
-            "properties": _object(self.properties),
             "context": _object(self.context),
-            "traits": _object(self.traits),
+            **self._said(),
         }
         spelt = {
             "messageId": self.message_id,
@@ -146,6 +145,13 @@ class Stored(NamedTuple):
             "receivedAt": received,
         }
         return own | {key: value for key, value in spelt.items() if value}
+
+    def _said(self) -> dict[str, Raw]:
+        """`properties` and `traits` where the Segment spec has them: other events tell of the person in their context."""
+        if self.type == "group":
+            return {"properties": EMPTY_OBJECT, "traits": _object(self.properties)}
+        traits = _object(self.traits) if self.type == "identify" else EMPTY_OBJECT
+        return {"properties": _object(self.properties), "traits": traits}
 
 
 def _object(text: str) -> Raw:
