@@ -1,1 +1,1 @@
-"""identity"""
+"""Who events are about: identifiers, observations, links, profiles, and the resolver that keeps them."""

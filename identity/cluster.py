@@ -1,20 +1,20 @@
 """Observations → people, by rules alone. Pure: the result depends on the set of observations, never on their order.
 
-Links are made like Kruskal makes a spanning forest, the strongest first: what people asserted, aliases, then the identifier
-types by rank and their values in order. All observations that share a value are joined, two clusters at a time, unless the
-join would break a limit of a type at least as strong, or a deny:
+Links are made like Kruskal makes a spanning forest, the strongest first: what people asserted, aliases, then the
+identifier types by rank and their values in order. All observations that share a value are joined, two clusters at a
+time, unless the join would break a limit of a type at least as strong, or a deny:
 
     asserts ─► aliases ─► user_id ─► crm_id ─► loyalty_card ─► email ─► phone ─► other external ids
 
-A generic value (see `identity.generic`) links nothing. Observations that hang together in any
-way form a component; one above the policy's size does without its weakest links, as often as is needed to make it small.
+A generic value (see `identity.generic`) links nothing. Observations that hang together in any way form a component; one
+above the policy's size does without its weakest links, as often as is needed to make it small.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from identity.generic import is_generic
 from identity.identifiers import KNOWN, OTHER, Value, order_of, type_of
@@ -24,7 +24,7 @@ from identity.ties import NO_TIES, Ties
 
 ACCOUNT = "user_id"
 ALIAS = "alias"
-ASSERT = "assert"
+ASSERT: Final = "assert"
 
 ASSERTED = 0  # the rank of asserts
 NOTHING = -1
@@ -38,7 +38,7 @@ Content = Mapping[Anchor, Observation]
 
 
 class Link(NamedTuple):
-    """Two observations that are one person, and why: a rule (an identifier type, `alias`, `assert`) and what they share."""
+    """Two observations that are one person, and why: an identifier type, `alias` or `assert`, and what they share."""
 
     left: Anchor
     right: Anchor
@@ -57,7 +57,7 @@ class Refusal(NamedTuple):
 
 
 class Clustering(NamedTuple):
-    """The clusters, each sorted; the links that hold them together, one less than observations in each; what was refused."""
+    """The clusters, each sorted; the links that hold them together, a spanning forest; what was refused."""
 
     clusters: list[list[Anchor]]
     links: list[Link]
@@ -203,7 +203,7 @@ class _Forest:
                 self._join(sorted({*accounts, *self._holders[value]}), ALIAS, value[1])
 
     def _join(self, anchors: Sequence[Anchor], rule: str, text: str) -> None:
-        """Join what shares a value, each cluster to the first that may take it; a link leads to the one joined before."""
+        """Join what shares a value, each cluster to the first that may take it, linked to the one joined before."""
         kept: list[Anchor] = []
         for anchor in anchors:
             own = self._cluster_of[anchor]

@@ -37,7 +37,7 @@ class Users(NamedTuple):
 
 
 def users_of(anchors: Collection[Anchor], person: Mapping[Anchor, Hashable], policy: Policy) -> Users:
-    """Who the observations that were ever made on a device say uses it. `person` knows each, unless they are too many."""
+    """Who uses a device, by the observations ever made on it. `person` knows each, unless they are too many."""
     if len(anchors) > policy.observations_per_value:
         return Users(crowd=True)
     found = {person[anchor] for anchor in anchors}

@@ -25,11 +25,13 @@ DOMAINS = {
 # Endings that are no top-level domain.
 ENDINGS = {"con": "com", "cmo": "com", "ocm": "com", "comm": "com", "cpm": "com", "xom": "com", "vnn": "vn"}
 
-NOBODY = frozenset(
-    "noreply no-reply no_reply donotreply do-not-reply do_not_reply unknown khongco khongcoemail khongcomail khong "
-    "khongbiet noemail no-email no_email nomail none null undefined na n/a anonymous guest nobody khachle".split()
+NOBODY = re.compile(
+    r"""(?:no|do[_-]?not)[_-]?reply|no[_-]?e?mail|none|null|undefined|unknown|n/?a|anonymous|guest|nobody|
+    khong|khongco|khongcoe?mail|khongbiet|khachle""",
+    re.VERBOSE,
 )
-TYPED_AT_RANDOM = frozenset("abc 123 a aa aaa x xx xxx asd asdf".split())
+LONGEST_PLACEHOLDER = 5  # na@na.com, test@test.com, email@email.com
+TYPED_AT_RANDOM = re.compile(r"a{1,3}|x{1,3}|abc|123|asdf?")
 
 
 def canonical(raw: str) -> str | None:
@@ -47,6 +49,6 @@ def canonical(raw: str) -> str | None:
 
 
 def _is_placeholder(local: str, domain: str) -> bool:
-    if local in NOBODY or local == domain.partition(".")[0]:
+    if NOBODY.fullmatch(local) or (domain == f"{local}.com" and len(local) <= LONGEST_PLACEHOLDER):
         return True
-    return domain == GMAIL and local in TYPED_AT_RANDOM
+    return domain == GMAIL and TYPED_AT_RANDOM.fullmatch(local) is not None

@@ -1,7 +1,7 @@
 """One event as it was sent → what is stored of it and whose it is. Pure: the same event always gives the same answer.
 
-Only what is needed is decoded: `properties` and `context` pass through as bytes, and the context is opened only where it
-holds something about a person. What a person's traits say is remembered by their bytes, because SDKs repeat them.
+Only what is needed is decoded: `properties` and `context` pass through as bytes, and the context is opened only where
+it holds something about a person. What a person's traits say is remembered by their bytes, because SDKs repeat them.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Person(NamedTuple):
 NOBODY = Context()
 UNIDENTIFIABLE = Refused(
     "unidentifiable",
-    "Nothing in it says whose it is: userId and anonymousId are missing or placeholders, and it has no other identifier.",
+    "Nothing in it says whose it is: userId and anonymousId are missing or placeholders, and nothing else identifies.",
     "userId",
 )
 

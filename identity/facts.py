@@ -1,11 +1,12 @@
-"""What events say that the graph keeps: observations, and which device was where they were made, or was merely used, when.
+"""What events say that the graph keeps: observations, and which devices were in use when, and by whom.
 
 A set: adding the same again, or in another order, makes no difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -38,14 +39,16 @@ class Visit(Struct):
 
 
 class Facts:
-    """Some observations and visits, with what caused each. `held`: the profiles that anchors belonged to, where only the
-    ledger knows."""
+    """Some observations and visits, with what caused each.
+
+    `held`: the profiles that anchors belonged to, where only the ledger knows.
+    """
 
     def __init__(self) -> None:
         self.observations: dict[Anchor, Observation] = {}
         self.visits: dict[tuple[str, int, Anchor], Visit] = {}
         self.causes: dict[Anchor, Cause] = {}
-        self.held: dict[Anchor, ProfileId] = {}
+        self.held: Mapping[Anchor, ProfileId] = {}
 
     def __bool__(self) -> bool:
         return bool(self.observations or self.visits)
@@ -67,15 +70,16 @@ class Facts:
 
     def chunks(self, size: int) -> Iterator[Facts]:
         """The facts in parts of at most `size` anchors."""
+        visits: dict[Anchor, list[tuple[tuple[str, int, Anchor], Visit]]] = defaultdict(list)
+        for key, visit in self.visits.items():
+            visits[visit.anchor].append((key, visit))
         anchors = self.anchors()
         for start in range(0, len(anchors), size):
-            yield self._only(anchors[start : start + size])
-
-    def _only(self, anchors: Iterable[Anchor]) -> Facts:
-        part = Facts()
-        wanted = set(anchors)
-        part.causes = {anchor: self.causes[anchor] for anchor in self.causes if anchor in wanted}
-        part.observations = {anchor: one for anchor, one in self.observations.items() if anchor in wanted}
-        part.visits = {key: visit for key, visit in self.visits.items() if visit.anchor in wanted}
-        part.held = {anchor: profile for anchor, profile in self.held.items() if anchor in wanted}
-        return part
+            part = Facts()
+            for anchor in anchors[start : start + size]:
+                part.causes[anchor] = self.causes[anchor]
+                part.visits.update(visits[anchor])
+                if anchor in self.observations:
+                    part.observations[anchor] = self.observations[anchor]
+            part.held = self.held
+            yield part

@@ -1,4 +1,4 @@
-"""Generic values: what so many people share that it says nothing of who somebody is (a hotline, a cashier's number, an agent's login).
+"""Generic values: what so many people share that it says nothing of who somebody is (a hotline, a cashier's number).
 
 How often a value is seen is no test, for a loyal customer is seen often; what counts is how many *different people* its
 observations speak of: distinct ids that are issued to one person, or names that cannot be one person's.
@@ -19,8 +19,13 @@ NAME = "name"
 # Words of a name that tell nobody apart: Vietnamese family names (a third of the country is called Nguyễn), the middle
 # names of a gender, titles.
 COMMON = frozenset(
-    "nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly trinh dinh mai to luong cao chau ta ha thai "
-    "lam doan vuong quach thi van mr mrs ms dr anh chi em co chu ong ba bac khach le hang".split()
+    re.findall(
+        r"\w+",
+        """
+        nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly trinh dinh mai to luong cao chau ta ha
+        thai lam doan vuong quach thi van mr mrs ms dr anh chi em co chu ong ba bac khach le hang
+        """,
+    )
 )
 WORD = re.compile(r"[^\W\d_]+")
 D = str.maketrans("đĐ", "dD")
@@ -36,7 +41,7 @@ def is_generic(value: Value, observations: Sequence[Observation], policy: Policy
         return True
     if people(observation.attributes.get(NAME, "") for observation in observations) <= policy.limit:
         return False
-    # An account keeps its meaning while its owner changes names; it loses it when the ways to reach its owner change too.
+    # An account keeps its meaning while its owner changes names, not when the ways to reach its owner change too.
     return type_of(value[0]).kind == "contact" or any(
         _distinct(observations, kind) > policy.limit for kind in ("email", "phone")
     )

@@ -1,7 +1,7 @@
 """The live identity graph, shared by any number of processes: facts go in, people come out.
 
-Each change is one optimistic transaction: what it depends on is read and watched, the step is planned, and everything it
-changes is written at once, with the records for the ledger in the outbox. Who finds that something changed meanwhile
+Each change is one optimistic transaction: what it depends on is read and watched, the step is planned, and everything
+it changes is written at once, with the records for the ledger in the outbox. Who finds that something changed meanwhile
 starts again. So a killed process leaves no half merge, and the order in which processes win makes no difference.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -92,6 +92,21 @@ class Graph:
         """The decisions in force."""
         async with self._transaction() as pipe:
             return await self._read_ties(pipe)
+
+    async def raise_version(self, version: int) -> None:
+        """Let all further versions be above this one."""
+        async with self._transaction() as pipe:
+            await pipe.eval(NEXT_VERSION, 1, self.where.version, version)
+
+    async def restore(self, ties: Ties, absorbed: Mapping[ProfileId, ProfileId]) -> None:
+        """Know these decisions and these merged profiles again, beside those that are known."""
+        async with self._transaction() as pipe:
+            if ties.all:
+                pipe.hset(self.where.ties, mapping={keys.encode(tie): b"" for tie in ties.all})
+                pipe.incr(self.where.ties_version)
+            if absorbed:
+                pipe.mset({self.where.absorbed(gone): heir for gone, heir in absorbed.items()})
+            await pipe.execute()
 
     async def _add(self, facts: Facts, outbox: Outbox, *, again: bool) -> dict[Anchor, ProfileId]:
         divisible = len(facts.anchors()) > 1

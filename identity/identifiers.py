@@ -2,8 +2,8 @@
 
     user_id > crm_id > loyalty_card > email > phone > any other external id       (links by the first are made first)
 
-A type is a small class with a `normalise`; add one by writing it and putting it into `KNOWN`. Values that identify nobody
-(`null`, `guest`, zeros …) are refused for every type; the lists are Segment's, PostHog's and what Vietnamese forms yield.
+A type is a small class with a `normalise`; add one by writing it and putting it into `KNOWN`. Values that identify
+nobody (`null`, `guest`, zeros …) are refused for every type: Segment's list, PostHog's, and those of Vietnamese forms.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
-from cdp.errors import MisconfiguredError
+from cdp.errors import InvalidError
 from identity import emails, phones
 
-# person: issued to one person. contact: reaches a person, is sometimes shared or handed on. device: binds events in time.
-# alias: what an alias call says somebody was called before.
+# person: issued to one person. contact: reaches a person, is sometimes shared or handed on. device: binds events in
+# time. alias: what an alias call says somebody was called before.
 Kind = Literal["person", "contact", "device", "alias"]
 Value = tuple[str, str]  # type and normalised value
 
@@ -36,7 +36,7 @@ TYPE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 class IdentifierType:
-    """What one type of identifier is. `rank`: lower links first. `probability`: that sharing a value means one person."""
+    """What a type of identifier is. `rank`: lower links first. `probability`: that sharing a value means one person."""
 
     name: ClassVar[str] = ""
     kind: ClassVar[Kind] = "person"
@@ -148,13 +148,15 @@ class Identifiers:
     """Reads identifiers under an installation's settings: `region` of local phone numbers, more `blocked` patterns."""
 
     def __init__(self, region: str = "VN", blocked: Iterable[str] = ()) -> None:
-        """Raises `MisconfiguredError` when a pattern is no regular expression."""
+        """Raises `InvalidError` when a pattern is no regular expression."""
+        self._region = region
         self._phone = Phone(region)
-        try:
-            self._blocked = [re.compile(pattern) for pattern in blocked]
-        except re.error as error:
-            raise MisconfiguredError(f"CDP_IDENTITY__BLOCKED_VALUES holds no regular expression: {error}") from error
+        self._blocked = [_pattern(pattern) for pattern in blocked]
         self.read = lru_cache(MEMORY)(self._read)
+
+    def blocking(self, more: Iterable[str]) -> Identifiers:
+        """The same with more patterns. Raises `InvalidError` when one is no regular expression."""
+        return Identifiers(self._region, [*(pattern.pattern for pattern in self._blocked), *more])
 
     def _read(self, name: str, raw: str) -> Value | None:
         """A type as it was sent and a value as it was sent → the identifier; None when it identifies nobody."""
@@ -186,3 +188,10 @@ def scalar(raw: Any) -> str:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         return ""
     return str(int(raw)) if raw == raw and abs(raw) < 1e18 and raw == int(raw) else str(raw)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise InvalidError(f"{text!r} is no regular expression: {error}.", path="blocked_values") from None

@@ -2,7 +2,7 @@
 
 a:<anchor>        the profile it belongs to (16 bytes; `cdp.anchors`, read by everyone)
 io:<anchor>       the observation
-iv:<type>:<value> the observations that hold an identifier, 16 bytes each; once it is generic by number, no more are added
+iv:<type>:<value> the observations that hold an identifier, 16 bytes each; no more are added once it is generic
 ip:<profile>      the profile: its observations and what links them, or the device whose anonymous profile it is
 ir:<profile>      the profile that absorbed this one
 id:<device>       a hash: each slice of time with its session and sign-ins, and every observation made on it
@@ -15,6 +15,7 @@ im:<hash>         the place in events.raw where a message was first seen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from struct import Struct as Layout
 
@@ -29,12 +30,14 @@ from identity.ties import Tie
 
 EVERYONE = b"u"  # the field of a device's hash that holds each observation ever made on it, until they are a crowd's
 
+BY_HAND = "hand"  # the outbox of what people decide
+
 _period = Layout(">I")
 encode = msgspec.msgpack.Encoder().encode
 
 
 class Profile(Struct, array_like=True):
-    """A profile's record. `since` is when the oldest of its anchors was received; an anonymous profile has a `device`."""
+    """A profile's record. `since`: when the oldest of its anchors was received. An anonymous one has a `device`."""
 
     since: int
     members: tuple[Anchor, ...] = ()
@@ -101,9 +104,9 @@ class Keys:
         """A message that was seen."""
         return self.prefix + b"im:" + digest
 
-    def outbox(self, partition: int) -> str:
-        """What waits to be appended to identity.changes by whoever has this partition of events.raw."""
-        return f"{self.prefix.decode()}outbox:resolver:{partition}"
+    def outbox(self, owner: int | str) -> str:
+        """What waits to be appended to identity.changes, by whoever has a partition of events.raw, or by hand."""
+        return f"{self.prefix.decode()}outbox:resolver:{owner}"
 
 
 def anchors(packed: bytes | None) -> list[Anchor]:
@@ -120,6 +123,11 @@ def pack(period: int) -> bytes:
 def unpack(field: bytes) -> int:
     """The field → the slice of time."""
     return int(_period.unpack(field)[0])
+
+
+def glob(start: bytes) -> bytes:
+    """A pattern for every key that begins like this."""
+    return re.sub(rb"([*?\[\]\\\\])", rb"\\\1", start) + b"*"
 
 
 def pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:

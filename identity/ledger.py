@@ -1,4 +1,4 @@
-"""A step of the graph → the records that tell of it: new observations and visits, links, assignments, merges and splits."""
+"""A step of the graph → the records that tell of it: observations, visits, links, assignments, merges and splits."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from cdp.records import (
     encode,
     partition_of,
 )
+from cdp.streams.base import Draft
+from cdp.topics import IDENTITY_CHANGES
 from identity.cluster import ALIAS, ASSERT, Link
 from identity.facts import Cause, Visit
 from identity.identifiers import type_of
@@ -71,10 +73,10 @@ def pack(told: Iterable[Change], partitions: int) -> list[bytes]:
     ]
 
 
-def unpack(waiting: bytes) -> tuple[int, int, bytes]:
-    """What waits in the outbox → the partition, how many changes, and the message."""
+def draft(waiting: bytes) -> Draft:
+    """What waits in the outbox → the message to append."""
     partition, count = _envelope.unpack_from(waiting)
-    return partition, count, waiting[_envelope.size :]
+    return Draft(IDENTITY_CHANGES.name, partition, waiting[_envelope.size :], count)
 
 
 def why(rule: str, value: str) -> str:
@@ -84,6 +86,11 @@ def why(rule: str, value: str) -> str:
     if rule == ALIAS:
         return f"an alias call says that {value} was their account before"
     return f"both have the {rule} {value}"
+
+
+def probability(rule: str) -> float:
+    """How sure a link of this rule is."""
+    return 1.0 if rule in (ALIAS, ASSERT) else type_of(rule).probability
 
 
 class _Teller:
@@ -175,7 +182,7 @@ class _Teller:
             to_text(link.left),
             to_text(link.right),
             link.rule,
-            1.0 if link.rule in (ALIAS, ASSERT) else type_of(link.rule).probability,
+            probability(link.rule),
             self._now,
             self._version,
             value=link.value,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cdp import clock
+from cdp.errors import InvalidError, MisconfiguredError
 from cdp.settings import IdentitySettings
 from identity.identifiers import Identifiers, type_of
 
@@ -15,7 +16,7 @@ ALIASED = "previous_id"
 
 @dataclass(frozen=True)
 class Policy:
-    """`limits`: most distinct values of a type that evidence may bring into one profile; `limit` for all other types."""
+    """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types."""
 
     limits: Mapping[str, int] = field(default_factory=lambda: {"user_id": 1})
     limit: int = 5
@@ -27,13 +28,17 @@ class Policy:
     @classmethod
     def of(cls, settings: IdentitySettings) -> Policy:
         """The policy that the settings describe. Raises `MisconfiguredError`."""
+        try:
+            identifiers = Identifiers(settings.default_region.upper(), settings.blocked_values)
+        except InvalidError as error:
+            raise MisconfiguredError(f"CDP_IDENTITY__BLOCKED_VALUES: {error.message}") from error
         return cls(
             {"user_id": settings.user_ids_per_profile},
             settings.identifiers_per_profile,
             settings.observations_per_value,
             settings.component_limit,
             settings.session_minutes,
-            Identifiers(settings.default_region, settings.blocked_values),
+            identifiers,
         )
 
     def limit_of(self, kind: str) -> int:

@@ -1,6 +1,7 @@
 """The resolver: what sources sent becomes events of somebody.
 
-    [events.raw] ─► decode ─► drop duplicates ─► extract ─► graph ─► [events.resolved] [identity.changes] [events.quarantined]
+    [events.raw] ─► decode ─► drop duplicates ─► extract ─► graph ─► [events.resolved]
+                                                    └─► [events.quarantined]  └─► [identity.changes]
 
 One turn:
 
@@ -49,6 +50,7 @@ from identity.dedupe import Memory, Sighting
 from identity.extract import Extracted, Extractor, Refused
 from identity.facts import Cause, Facts, Visit
 from identity.graph import Graph
+from identity.keys import BY_HAND
 from identity.observations import Anchor, to_text
 from identity.policy import Policy
 
@@ -107,7 +109,7 @@ class Resolver:
         self._extractor = Extractor(policy)
         self._memory = Memory(state, self._graph.where, settings.identity.dedupe_days)
         self._applied: dict[int, int] = {}
-        self._unsent: set[int] = set()  # partitions whose outbox may hold something
+        self._unsent: set[int | str] = set()  # partitions whose outbox may hold something
         self._visited: dict[tuple[str, int, Anchor], int] = {}
 
     async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
@@ -116,8 +118,9 @@ class Resolver:
         Where the state knows less than was committed (it lost its last moments), the reading starts where it does know.
         """
         self._visited.clear()
-        self._unsent.update(place.number for place in places)
-        await self._append(Turn(), {}, [place.number for place in places])
+        owners: list[int | str] = [*(place.number for place in places), BY_HAND]
+        self._unsent.update(owners)
+        await self._append(Turn(), {}, owners)
         applied = await conservation.applied(self._state, self._prefix)
         committed = await self._log.committed(self.group, EVENTS_RAW)
         starts: dict[Partition, int] = {}
@@ -226,20 +229,20 @@ class Resolver:
 
     # 4. append
 
-    async def _append(self, turn: Turn, profiles: Mapping[Anchor, bytes], partitions: Iterable[int]) -> None:
+    async def _append(self, turn: Turn, profiles: Mapping[Anchor, bytes], owners: Iterable[int | str]) -> None:
         drafts = list(_resolved_drafts(turn.resolved, profiles))
         drafts += _quarantined_drafts(turn.set_aside, self._log.partitions(EVENTS_QUARANTINED))
-        unsent = [partition for partition in partitions if partition in self._unsent]
-        waiting = {partition: await self._outbox(partition).waiting() for partition in unsent}
-        drafts += [_identity_draft(value) for values in waiting.values() for value in values]
+        unsent = [owner for owner in owners if owner in self._unsent]
+        waiting = {owner: await self._outbox(owner).waiting() for owner in unsent}
+        drafts += [ledger.draft(value) for values in waiting.values() for value in values]
         if drafts:
             await self._log.append(drafts)
-        for partition, values in waiting.items():
-            await self._outbox(partition).drop(values)
-            self._unsent.discard(partition)
+        for owner, values in waiting.items():
+            await self._outbox(owner).drop(values)
+            self._unsent.discard(owner)
 
-    def _outbox(self, partition: int) -> Outbox:
-        return Outbox(self._state, self._graph.where.outbox(partition))
+    def _outbox(self, owner: int | str) -> Outbox:
+        return Outbox(self._state, self._graph.where.outbox(owner))
 
     # 5. count
 
@@ -303,11 +306,6 @@ def _quarantined_drafts(set_aside: Iterable[tuple[int, QuarantinedEvent]], parti
         groups[partition % partitions, event.source].append(event)
     for (partition, source), events in groups.items():
         yield Draft(EVENTS_QUARANTINED.name, partition, encode(QuarantinedBatch(events)), len(events), source)
-
-
-def _identity_draft(waiting: bytes) -> Draft:
-    partition, count, value = ledger.unpack(waiting)
-    return Draft(IDENTITY_CHANGES.name, partition, value, count)
 
 
 def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:

@@ -18,9 +18,9 @@ from typing import NamedTuple
 from identity.cluster import Link, Refusal, cluster
 from identity.devices import SignIn, around, bind, users_of
 from identity.facts import Cause, Facts, Visit
-from identity.keys import Profile, Slice
+from identity.keys import Slice
 from identity.observations import Anchor, session_anchor
-from identity.succession import Heir, ProfileId, another_id, succeed
+from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed
 from identity.view import View
 
 LATEST = 2**63
@@ -33,7 +33,7 @@ class Person:
 
     anchors: list[Anchor]
     cause: Cause
-    heir: Heir = Heir(None)
+    heir: Heir = NO_HEIR
     links: list[Link] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     claimed: list[ProfileId] = field(default_factory=list)  # anonymous profiles whose sessions are all this person's
@@ -205,7 +205,7 @@ class Step:
         return [anchor for anchor in known if self.again or self.held(anchor) != self._person[anchor].heir.kept]
 
     def _everyone(self, device: str) -> list[Anchor]:
-        """Every observation made on the device, as far as they are kept: one more than the policy lets a person make."""
+        """Every observation made on the device, up to one more than the policy believes of few users."""
         known = self.view.everyone[device]
         new = dict.fromkeys(visit.anchor for visit in self._fresh_on.get(device, ()) if not visit.session)
         more = [anchor for anchor in new if anchor not in set(known)]
@@ -215,7 +215,7 @@ class Step:
         return self.view.slices[device] | self.slices.get(device, {})
 
     def _sessions(self, device: str) -> dict[int, Anchor]:
-        """The sessions in question, by slice: all of them, or those next to what is new where the device is thronged."""
+        """The sessions in question, by slice: all, or on a thronged device those next to what is new."""
         near = around(visit.period for visit in self._fresh_on.get(device, ()))
         return {
             period: session_anchor(device, period)

@@ -1,7 +1,7 @@
 """Which profile keeps which id when people merge and split. Pure.
 
-An id goes with the larger part of those who had it, on a tie with the one that knows more of the past. Who gets several keeps the oldest;
-the others are absorbed and go on answering. Who gets none is new.
+An id goes with the larger part of those who had it, on a tie with the part that knows more of the past. Who gets
+several keeps the oldest; the others are absorbed and go on answering. Who gets none is new.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ class Heir(NamedTuple):
     left: tuple[ProfileId, ...] = ()
 
 
+NO_HEIR = Heir(None)
+
+
 def succeed(
     groups: Sequence[Collection[Anchor]],
     held: Mapping[Anchor, ProfileId],
     seen: Mapping[Anchor, int],
     since: Mapping[ProfileId, int],
 ) -> list[Heir]:
-    """The heir of each group. `held`: the id of each anchor so far; `seen`, `since`: since when anchors and ids are known."""
+    """The heir of each group. `held`: the ids of anchors so far; `seen`, `since`: since when both are known."""
     shares: dict[ProfileId, Counter[int]] = defaultdict(Counter)
     for number, group in enumerate(groups):
         for anchor in group:

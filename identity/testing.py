@@ -1,6 +1,6 @@
-"""What shows that an identity graph is right: a stupid oracle, small random worlds, and a contract that any graph must keep.
+"""What shows that an identity graph is right: a stupid oracle, and small random worlds to try both on.
 
-The oracle looks at everything at once, without components, indexes or shortcuts; the graph sees facts one by one, in any order.
+The oracle looks at everything at once and knows no indexes or shortcuts; the graph sees facts one by one, in any order.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from cdp.testing import START
 from identity.facts import Cause, Facts, Visit
 from identity.generic import is_generic
 from identity.identifiers import Value, order_of, type_of
-from identity.keys import Keys
-from identity.observations import ANCHOR, Anchor, Observation, anchor_of, from_text, session_anchor
+from identity.observations import Anchor, Observation, anchor_of, from_text, session_anchor
 from identity.policy import Policy
+from identity.rebuild import live_owners
+from identity.succession import ProfileId
 from identity.ties import OBSERVATION, Tie
 
 Partition = frozenset[frozenset[Anchor]]
@@ -47,17 +48,14 @@ def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: C
 
 async def live(state: Redis, prefix: str) -> Partition:
     """The partition that a graph in the state holds."""
-    start = Keys(prefix).owner(b"")
-    found: dict[Any, set[Anchor]] = {}
-    async for key in state.scan_iter(match=_glob(start) + b"*", count=1_000):
-        anchor = key[len(start) :]
-        assert len(anchor) == ANCHOR
-        found.setdefault(await state.get(key), set()).add(anchor)
+    found: dict[ProfileId, set[Anchor]] = {}
+    for anchor, profile in (await live_owners(state, prefix)).items():
+        found.setdefault(profile, set()).add(anchor)
     return frozenset(map(frozenset, found.values()))
 
 
 def world(seed: int, events: int, *, users: int = 8, hours: float = 6) -> list[Facts]:
-    """Random facts, one event each, in which few values meet often: shared devices, lent numbers, aliases, placeholders."""
+    """Random facts, one event each, in which few values meet often: shared devices, lent numbers, aliases."""
     rng = random.Random(seed)
     return [_event(rng, users, number, hours) for number in range(events)]
 
@@ -236,7 +234,3 @@ def _values(observations: Iterable[Observation]) -> set[Value]:
 
 def _ranks(observations: Mapping[Anchor, Observation]) -> list[int]:
     return [60, 50, 40, 30, 20, 10, 5, 0, -1]
-
-
-def _glob(text: bytes) -> bytes:
-    return b"".join(b"\\" + bytes([sign]) if sign in b"*?[]\\" else bytes([sign]) for sign in text)

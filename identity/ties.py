@@ -1,4 +1,4 @@
-"""Ties: what people decided by hand. An assert joins two observations whatever the limits say; a deny beats everything."""
+"""Ties: what people decided by hand. An assert joins two observations whatever the limits; a deny beats everything."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from redis.asyncio.client import Pipeline
 from identity import cluster, keys
 from identity.cluster import ACCOUNT, ALL, NOTHING, RANKS, Content
 from identity.generic import is_generic
-from identity.identifiers import Value, type_of
+from identity.identifiers import Value
 from identity.keys import Keys, Profile, Slice
 from identity.observations import ANCHOR, Anchor, Observation
 from identity.policy import ALIASED, Policy
@@ -112,7 +112,7 @@ class View:
         owners: Iterable[Anchor] = (),
         profiles: Iterable[ProfileId] = (),
     ) -> None:
-        """Read what is not read yet: observations with their profiles, postings, profiles of anchors, records of profiles."""
+        """Read what is not read yet: observations and their owners, postings, owners alone, records of profiles."""
         wanted: dict[bytes, tuple[Any, Any]] = {}
         for anchor in anchors:
             wanted[self.where.observation(anchor)] = (self._take_observation, anchor)

@@ -1,0 +1,305 @@
+"""What the routes of people take and answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+PROFILE_ID = "5e0c1b7a-7d1e-4a53-9f0e-2b6f1f1d8c11"
+OTHER_ID = "0b1f4c52-93a7-4d38-8a2b-6f5f0d0f3c22"
+LINK_EXAMPLE: dict[str, Any] = {
+    "left": "7a2f…",
+    "right": "b31c…",
+    "rule": "email",
+    "value": "lan@example.com",
+    "probability": 0.99,
+    "because": "both have the email lan@example.com",
+}
+PROFILE_EXAMPLE: dict[str, Any] = {
+    "profile_id": PROFILE_ID,
+    "identifiers": [
+        {"type": "user_id", "value": "lan", "first_seen": "2026-11-21T08:30:00.000Z", "sources": ["web"]},
+        {"type": "email", "value": "lan@example.com", "first_seen": "2026-11-21T08:30:00.000Z", "sources": ["web"]},
+    ],
+    "devices": [{"type": "anonymous_id", "value": "53a322b7-89c7-40ae-b485-187d61233e4d"}],
+    "traits": {"name": "Nguyễn Thị Lan", "email": "lan@example.com"},
+    "segments": ["vip"],
+    "first_seen": "2026-11-21T08:12:09.000Z",
+    "last_seen": "2026-11-21T08:30:00.000Z",
+    "event_count": 12,
+    "shared_with": [],
+}
+
+
+class Body(BaseModel):
+    """What a request says; unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class IdentifierBody(Body):
+    """One person, by an identifier, a `profile_id` or an `observation`."""
+
+    type: str = Field(min_length=1, max_length=64, examples=["email"])
+    value: str = Field(min_length=1, max_length=500, examples=["lan@example.com"])
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Type and value."""
+        return self.type, self.value
+
+
+def _parsed(given: Any) -> Any:
+    """`type:value` is as good as an object."""
+    if isinstance(given, str) and ":" in given:
+        name, _, value = given.partition(":")
+        return {"type": name, "value": value}
+    return given
+
+
+Somebody = Annotated[
+    IdentifierBody,
+    BeforeValidator(_parsed, json_schema_input_type=IdentifierBody | str),
+    Field(description="A person: `{type, value}`, or both as `type:value`."),
+]
+
+
+class MergeBody(Body):
+    """Two who are one person."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "left": {"type": "user_id", "value": "lan"},
+                    "right": {"type": "phone", "value": "0905123456"},
+                    "reason": "She called and gave both.",
+                }
+            ]
+        }
+    )
+
+    left: Somebody
+    right: Somebody
+    reason: str = Field("", max_length=500, description="Why; kept with the decision.")
+
+
+class SplitBody(MergeBody):
+    """Two who are not one person."""
+
+    deny: bool = Field(
+        True, description="Keep them apart for good. With false, only what joined them by hand is taken back."
+    )
+
+
+class SimulateBody(Body):
+    """Rules to try. What is left out stays as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"limits": {"phone": 1}, "blocked_values": ["\\+8428.*"], "identifiers": []}]}
+    )
+
+    limits: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        default={}, description="Most values of a type that evidence may bring into one profile, by type."
+    )
+    limit: int | None = Field(None, ge=1, le=10_000, description="The same for all types that `limits` leaves out.")
+    observations_per_value: int | None = Field(None, ge=1, description="Above this many a shared value is generic.")
+    blocked_values: list[Annotated[str, Field(max_length=500)]] = Field(
+        default=[], max_length=100, description="More values that identify nobody, as regular expressions."
+    )
+    identifiers: list[Somebody] = Field(
+        default=[],
+        max_length=100,
+        description="Look at these people and whoever shares anything with them; else at all.",
+    )
+    most: int = Field(20_000, ge=1, le=200_000, description="Most observations to look at.")
+
+
+class IdentifierShown(BaseModel):
+    """An identifier of a person, since when it is known and which sources said it."""
+
+    type: str
+    value: str
+    first_seen: str
+    sources: list[str]
+
+
+class DeviceShown(BaseModel):
+    """A browser or an app that the person used."""
+
+    type: str
+    value: str
+
+
+class LinkShown(BaseModel):
+    """Evidence that two observations are one person. Both ends are anchor ids."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [LINK_EXAMPLE]})
+
+    left: str
+    right: str
+    rule: str = Field(description="An identifier type, `alias`, or `assert` for a decision made by hand.")
+    value: str = Field(description="What both share.")
+    probability: float
+    because: str = Field(description="The same in words.")
+
+
+class ProfileShown(BaseModel):
+    """A person. `shared_with`: other profiles that have the identifier that was asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [PROFILE_EXAMPLE]})
+
+    profile_id: str
+    identifiers: list[IdentifierShown]
+    devices: list[DeviceShown]
+    traits: dict[str, Any]
+    segments: list[str]
+    first_seen: str | None = Field(description="The first event's time; null while none is stored.")
+    last_seen: str | None
+    event_count: int
+    shared_with: list[str]
+    events: list[dict[str, Any]] | None = Field(None, description="The latest 100, with `include=events`.")
+    links: list[LinkShown] | None = Field(None, description="With `include=links`.")
+    deliveries: list[dict[str, Any]] | None = Field(None, description="The latest 100, with `include=deliveries`.")
+    anchors: list[dict[str, str]] | None = Field(None, description="What events are stored under; `include=anchors`.")
+
+
+class ObservationShown(BaseModel):
+    """What one event, and all that repeat it, said of the person."""
+
+    anchor_id: str
+    identifiers: list[DeviceShown]
+    attributes: dict[str, str]
+    first_seen: str
+    source: str
+
+
+class Explanation(BaseModel):
+    """Why a person is one person: observations, the links between them, and the way along them in words."""
+
+    profile_id: str
+    observations: list[ObservationShown]
+    links: list[LinkShown]
+    steps: list[str]
+
+
+class DecisionShown(BaseModel):
+    """What became of a decision. `left` and `right`: the profiles of both ends now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"changed": True, "left": PROFILE_ID, "right": PROFILE_ID, "decided": ["assert …"], "withdrawn": []}
+            ]
+        }
+    )
+
+    changed: bool
+    left: str
+    right: str
+    decided: list[str] = Field(description="Decisions made now.")
+    withdrawn: list[str] = Field(description="Earlier decisions taken back.")
+
+
+class Differences(BaseModel):
+    """What the rules would change. `complete` is false when there was more than `most` to look at."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "observations": 812,
+                    "profiles_before": 301,
+                    "profiles_after": 305,
+                    "merges": [],
+                    "splits": [{"profile_id": PROFILE_ID, "parts": 5}],
+                    "complete": True,
+                }
+            ]
+        }
+    )
+
+    observations: int
+    profiles_before: int
+    profiles_after: int
+    merges: list[list[str]] = Field(description="Profiles that would be one.")
+    splits: list[dict[str, Any]] = Field(description="Profiles that would fall into several.")
+    complete: bool
+
+
+class ReviewShown(BaseModel):
+    """Two observations that share a value and are kept apart."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "left": f"profile_id:{PROFILE_ID}",
+                    "right": f"profile_id:{OTHER_ID}",
+                    "left_observation": "7a2f…",
+                    "right_observation": "b31c…",
+                    "rule": "phone",
+                    "value": "+84905123456",
+                    "probability": 0.97,
+                    "reason": "together they would have 2 values of user_id; the limit is 1",
+                }
+            ]
+        }
+    )
+
+    left: str
+    right: str
+    left_observation: str
+    right_observation: str
+    rule: str
+    value: str
+    probability: float
+    reason: str
+
+
+class ReviewPage(BaseModel):
+    """Possible matches."""
+
+    items: list[ReviewShown]
+    next: str | None = Field(description="Give it as `after` to get the next page; null on the last one.")
+
+
+class RebuildShown(BaseModel):
+    """How the live graph and the ledger compare, or how far making it again is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "finished",
+                    "applied": False,
+                    "done": 0,
+                    "total": 0,
+                    "equal": True,
+                    "anchors": 1402,
+                    "missing": 0,
+                    "unknown": 0,
+                    "elsewhere": 0,
+                    "apart": 0,
+                    "joined": 0,
+                    "examples": [],
+                    "problem": "",
+                }
+            ]
+        }
+    )
+
+    status: Literal["running", "finished", "failed"]
+    applied: bool = Field(description="Whether the live graph is made again, not only compared.")
+    done: int = Field(0, description="Anchors made again so far.")
+    total: int = 0
+    equal: bool | None = Field(None, description="Whether nothing of the ledger is missing or different.")
+    anchors: int = Field(0, description="Anchors of the ledger.")
+    missing: int = Field(0, description="Anchors that the live graph does not know.")
+    unknown: int = Field(0, description="Anchors that the ledger does not know yet: they are on their way.")
+    elsewhere: int = Field(0, description="Anchors that belong to another profile than the ledger says.")
+    apart: int = Field(0, description="People of the ledger's facts that the live graph has in several profiles.")
+    joined: int = Field(0, description="Profiles that are several people by the ledger's facts.")
+    examples: list[str] = []
+    problem: str = ""

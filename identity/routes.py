@@ -1,0 +1,402 @@
+"""The routes of people: who is behind an identifier and why, joining and parting, what other rules would change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Annotated, Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+import structlog
+from fastapi import APIRouter, Depends, Path, Query
+
+from cdp import profiles
+from cdp.auth import Caller, platform, require
+from cdp.clock import to_text as at_text
+from cdp.errors import CdpError, ConflictError, InvalidError
+from cdp.service import Platform
+from cdp.state import Outbox
+from cdp.topics import IDENTITY_CHANGES
+from cdp.warehouse.sql import load
+from identity import ledger, rebuild
+from identity.bodies import (
+    DecisionShown,
+    DeviceShown,
+    Differences,
+    Explanation,
+    IdentifierShown,
+    LinkShown,
+    MergeBody,
+    ObservationShown,
+    ProfileShown,
+    RebuildShown,
+    ReviewPage,
+    ReviewShown,
+    SimulateBody,
+    SplitBody,
+)
+from identity.cluster import Link
+from identity.decisions import Decision, Decisions, path_between
+from identity.facts import Cause
+from identity.graph import Graph
+from identity.keys import BY_HAND
+from identity.observations import Anchor, Observation, to_text
+from identity.people import People, Person
+from identity.policy import Policy
+from identity.simulation import simulate
+
+log = structlog.get_logger(__name__)
+
+QUERIES = load("identity")
+ROWS = 100  # of what `include` asks for
+ANCHORS = 10_000
+SOON = 5.0  # seconds that an answer waits for a rebuild to finish
+
+Opened = Annotated[Platform, Depends(platform)]
+MayRead = Annotated[Caller, Depends(require("profiles:read"))]
+MayReview = Annotated[Caller, Depends(require("identity:read"))]
+MayDecide = Annotated[Caller, Depends(require("identity:write"))]
+TypeName = Annotated[
+    str,
+    Path(
+        description="An identifier's type (`user_id`, `email`, `phone`, `anonymous_id`, any other) or `profile_id`.",
+        examples=["email"],
+    ),
+]
+ValueText = Annotated[
+    str,
+    Path(description="Its value, in any way that events may write it.", examples=["lan@example.com", "0905 123 456"]),
+]
+
+
+class Wing:
+    """What the routes work with, made from the opened parts."""
+
+    def __init__(self, opened: Platform) -> None:
+        settings = opened.settings
+        self.opened = opened
+        self.policy = Policy.of(settings.identity)
+        self.prefix = settings.state.prefix
+        self.people = People(opened.state, self.prefix, self.policy)
+        partitions = opened.log.partitions(IDENTITY_CHANGES)
+        self.graph = Graph(opened.state, self.prefix, self.policy, opened.clock, partitions=partitions)
+        self.outbox = Outbox(opened.state, self.graph.where.outbox(BY_HAND))
+        self.decisions = Decisions(self.graph, self.people, opened.log, self.outbox)
+        self.rebuilding: asyncio.Task[None] | None = None
+        self.rebuilt: RebuildShown | None = None
+
+
+_WINGS: WeakKeyDictionary[Any, Wing] = WeakKeyDictionary()
+
+
+def wing(opened: Opened) -> Wing:
+    """The wing of this process; one per log, because that is opened once."""
+    if (found := _WINGS.get(opened.log)) is None or found.opened != opened:
+        found = _WINGS[opened.log] = Wing(opened)
+    return found
+
+
+Here = Annotated[Wing, Depends(wing)]
+
+reading = APIRouter(prefix="/api/v1/profiles", tags=["profiles"])
+deciding = APIRouter(prefix="/api/v1/identity", tags=["identity"])
+
+
+@reading.get(
+    "/{type}:{value:path}/explain", summary="Explain why a profile is one person", operation_id="explain_profile"
+)
+async def explain(
+    type: TypeName,
+    value: ValueText,
+    here: Here,
+    _: MayRead,
+    to: Annotated[
+        str | None,
+        Query(description="Only the links that lead to this identifier of the same person, as `type:value`."),
+    ] = None,
+) -> Explanation:
+    """The observations that make up a person, and the links between them, in the order in which they lead on."""
+    person = await here.people.find(type, value)
+    links = _ordered(person)
+    if to is not None:
+        name, _colon, text = to.partition(":")
+        other = await here.people.find(name, text)
+        if other.id != person.id:
+            raise ConflictError(f"{type}:{value} and {to} are different people.", code="different_people")
+        links = path_between(list(person.links), person.oldest or b"", other.oldest or b"")
+    return Explanation(
+        profile_id=to_text(person.id),
+        observations=[_observation(anchor, one) for anchor, one in person.observations.items()],
+        links=[_link(link) for link in links],
+        steps=[_step(link, person) for link in links],
+    )
+
+
+@reading.get("/{type}:{value:path}", summary="Read a profile", operation_id="read_profile")
+async def read_profile(
+    type: TypeName,
+    value: ValueText,
+    here: Here,
+    _: MayRead,
+    include: Annotated[
+        str,
+        Query(description="Also these, separated by commas: events, links, deliveries, anchors.", examples=["links"]),
+    ] = "",
+) -> ProfileShown:
+    """The person behind an identifier, as they are now. An absorbed id answers with the profile it is part of."""
+    wanted = _wanted(include)
+    person = await here.people.find(type, value)
+    profile_id = to_text(person.id)
+    known = (await profiles.read(here.opened.warehouse, [profile_id])).get(profile_id) or profiles.Profile(profile_id)
+    shown = ProfileShown(
+        profile_id=profile_id,
+        identifiers=[
+            IdentifierShown(type=one.type, value=one.value, first_seen=at_text(one.first_seen), sources=one.sources)
+            for one in person.identifiers
+        ],
+        devices=[_device(device) for device in person.devices],
+        traits=known.traits,
+        segments=sorted(known.segments),
+        first_seen=at_text(known.first_seen) if known.events else None,
+        last_seen=at_text(known.last_seen) if known.events else None,
+        event_count=known.events,
+        shared_with=[to_text(other) for other in person.others],
+    )
+    for part in wanted:
+        setattr(shown, part, await INCLUDED[part](here, person))
+    return shown
+
+
+@deciding.post("/merge", summary="Join two people", operation_id="merge_profiles")
+async def merge(body: MergeBody, here: Here, caller: MayDecide) -> DecisionShown:
+    """Say that two are one person. It beats every limit, and takes back what kept them apart by hand."""
+    cause = Cause(by=caller.key, reason=body.reason or "joined by hand")
+    return _decision(await here.decisions.merge(body.left.pair, body.right.pair, cause))
+
+
+@deciding.post("/split", summary="Part one person into two", operation_id="split_profile")
+async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown:
+    """Say that two are not one person. It beats all evidence, now and in future; merging them takes it back."""
+    cause = Cause(by=caller.key, reason=body.reason or "parted by hand")
+    return _decision(await here.decisions.split(body.left.pair, body.right.pair, cause, deny=body.deny))
+
+
+@deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
+async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
+    """What would merge and split under other limits or blocked values. Changes nothing."""
+    people = [await here.people.find(*one.pair) for one in body.identifiers]
+    among = {anchor for person in people for anchor in person.observations}
+    found = await simulate(
+        here.opened.state,
+        here.graph.where,
+        here.people,
+        _tried(here.policy, body),
+        await here.graph.ties(),
+        among=among,
+        most=body.most,
+    )
+    return Differences(
+        observations=found.observations,
+        profiles_before=found.before,
+        profiles_after=found.after,
+        merges=[[to_text(profile) for profile in group] for group in found.merges],
+        splits=[{"profile_id": to_text(profile), "parts": parts} for profile, parts in found.splits],
+        complete=found.complete,
+    )
+
+
+@deciding.get("/review", summary="List possible matches", operation_id="review_matches")
+async def review(
+    here: Here,
+    _: MayReview,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most people to look at for one page.")] = 100,
+    after: Annotated[str, Query(max_length=40, description="`next` of the page before.")] = "",
+) -> ReviewPage:
+    """Observations that share a value and were kept apart by a limit or by hand, those looked at last first."""
+    if after and not after.isdigit():
+        raise InvalidError("`after` is not a cursor of this list.", path="after")
+    found = await here.people.review(before=int(after) if after else None, limit=limit)
+    items = [
+        ReviewShown(
+            left=f"profile_id:{to_text(one.left_profile)}",
+            right=f"profile_id:{to_text(one.right_profile)}",
+            left_observation=to_text(one.refusal.left),
+            right_observation=to_text(one.refusal.right),
+            rule=one.refusal.rule,
+            value=one.refusal.value,
+            probability=ledger.probability(one.refusal.rule),
+            reason=one.refusal.reason,
+        )
+        for one in found
+    ]
+    return ReviewPage(items=items, next=str(min(one.version for one in found)) if len(found) >= limit else None)
+
+
+@deciding.post(
+    "/rebuild", summary="Compare the live graph with the ledger, or make it again", operation_id="rebuild_identity"
+)
+async def start_rebuild(
+    here: Here,
+    _: MayDecide,
+    apply: Annotated[bool, Query(description="Make the live graph again where it differs.")] = False,
+) -> RebuildShown:
+    """Begin, unless it is under way. Ask for the state with GET; a small graph is done by the time this answers."""
+    if here.rebuilding is None or here.rebuilding.done():
+        here.rebuilt = RebuildShown(status="running", applied=apply)
+        here.rebuilding = asyncio.create_task(_rebuild(here, here.rebuilt, apply=apply), name="identity:rebuild")
+    await asyncio.wait([here.rebuilding], timeout=SOON)
+    assert here.rebuilt is not None
+    return here.rebuilt
+
+
+@deciding.get("/rebuild", summary="See how far it is", operation_id="read_rebuild")
+async def read_rebuild(here: Here, _: MayReview) -> RebuildShown:
+    """The last comparison that was asked for in this process, or the one under way."""
+    return here.rebuilt or RebuildShown(status="finished", applied=False)
+
+
+async def _rebuild(here: Wing, shown: RebuildShown, *, apply: bool) -> None:
+    """Compare, and make the live graph again if asked. What happens shows in `shown`."""
+
+    def progress(done: int, total: int) -> None:
+        shown.done, shown.total = done, total
+
+    try:
+        known = await rebuild.read_ledger(here.opened.warehouse)
+        if apply:
+            await rebuild.apply(here.graph, known, here.outbox, progress)
+            await here.decisions.flush()
+        live = await rebuild.live_owners(here.opened.state, here.prefix)
+        found = await asyncio.to_thread(rebuild.compare, live, known, here.policy)
+        for name in ("equal", *found.__struct_fields__):
+            setattr(shown, name, getattr(found, name))
+        shown.status = "finished"
+    except CdpError as error:
+        shown.status, shown.problem = "failed", error.message
+    except Exception as error:
+        log.exception("rebuild.failed")
+        shown.status, shown.problem = "failed", f"{type(error).__name__}: {error}"
+
+
+def _wanted(include: str) -> list[str]:
+    names = [name.strip() for name in include.split(",") if name.strip()]
+    for name in names:
+        if name not in INCLUDED:
+            raise InvalidError(f"`include` knows {', '.join(INCLUDED)}; {name!r} is none of them.", path="include")
+    return list(dict.fromkeys(names))
+
+
+async def _events(here: Wing, person: Person) -> list[dict[str, Any]]:
+    rows = await here.opened.warehouse.rows(QUERIES["events"], {"profile": to_text(person.id), "limit": ROWS})
+    names = ("message_id", "anchor_id", "source", "type", "name", "at", "received_at", "user_id", "anonymous_id")
+    return [
+        dict(zip(names, (row[0], str(row[1]), *row[2:5], at_text(row[5]), at_text(row[6]), *row[7:9]), strict=True))
+        | {"properties": msgspec.json.decode(row[9] or "{}"), "trace_id": row[10]}
+        for row in rows
+    ]
+
+
+async def _links(here: Wing, person: Person) -> list[LinkShown]:
+    return [_link(link) for link in _ordered(person)]
+
+
+async def _deliveries(here: Wing, person: Person) -> list[dict[str, Any]]:
+    parameters = {"profiles": [to_text(person.id)], "limit": ROWS}
+    names = ("id", "destination", "connector", "segment", "action", "outcome", "attempt", "at", "reason", "trace_id")
+    rows = await here.opened.warehouse.rows(QUERIES["deliveries"], parameters)
+    return [dict(zip(names, (*row[:7], at_text(row[7]), *row[8:]), strict=True)) for row in rows]
+
+
+async def _anchors(here: Wing, person: Person) -> list[dict[str, str]]:
+    """The observations as the graph knows them, the sessions as the warehouse does."""
+    rows = await here.opened.warehouse.rows(QUERIES["anchors"], {"profile": to_text(person.id), "limit": ANCHORS})
+    kinds = {to_text(anchor): "observation" for anchor in person.observations}
+    kinds |= {str(anchor): kind for anchor, kind in rows if kind == "session"}
+    return [{"anchor_id": anchor, "kind": kind} for anchor, kind in sorted(kinds.items())]
+
+
+INCLUDED: dict[str, Callable[[Wing, Person], Awaitable[Any]]] = {
+    "events": _events,
+    "links": _links,
+    "deliveries": _deliveries,
+    "anchors": _anchors,
+}
+
+
+def _ordered(person: Person) -> list[Link]:
+    """The links, each beginning where an earlier one ended, from the observation that was asked for."""
+    reached = {person.oldest}
+    waiting, ordered = list(person.links), list[Link]()
+    while waiting:
+        near = [link for link in waiting if link.left in reached or link.right in reached] or waiting[:1]
+        for link in near:
+            reached |= {link.left, link.right}
+            waiting.remove(link)
+        ordered += near
+    return ordered
+
+
+def _link(link: Link) -> LinkShown:
+    return LinkShown(
+        left=to_text(link.left),
+        right=to_text(link.right),
+        rule=link.rule,
+        value=link.value,
+        probability=ledger.probability(link.rule),
+        because=ledger.why(link.rule, link.value),
+    )
+
+
+def _step(link: Link, person: Person) -> str:
+    left, right = (_words(person.observations.get(anchor)) for anchor in (link.left, link.right))
+    return f"{left} and {right} are one person: {ledger.why(link.rule, link.value)}."
+
+
+def _words(one: Observation | None) -> str:
+    if one is None:
+        return "an observation"
+    named = f"{one.attributes['name']!r} " if "name" in one.attributes else ""
+    values = ", ".join(f"{name} {value}" for name, value in one.identifiers)
+    return f"{named}({values}; first seen {at_text(one.first_seen)} from {one.source})"
+
+
+def _observation(anchor: Anchor, one: Observation) -> ObservationShown:
+    return ObservationShown(
+        anchor_id=to_text(anchor),
+        identifiers=[DeviceShown(type=name, value=value) for name, value in one.identifiers],
+        attributes=one.attributes,
+        first_seen=at_text(one.first_seen),
+        source=one.source,
+    )
+
+
+def _device(device: str) -> DeviceShown:
+    name, _, value = device.partition(":")
+    return DeviceShown(type=name, value=value)
+
+
+def _decision(found: Decision) -> DecisionShown:
+    return DecisionShown(
+        changed=found.changed,
+        left=to_text(found.left),
+        right=to_text(found.right),
+        decided=[f"{made.rule} {made.value}" for made in found.made],
+        withdrawn=[f"{made.rule} {made.value}" for made in found.withdrawn],
+    )
+
+
+def _tried(policy: Policy, body: SimulateBody) -> Policy:
+    return replace(
+        policy,
+        limits={**policy.limits, **body.limits},
+        limit=body.limit or policy.limit,
+        observations_per_value=body.observations_per_value or policy.observations_per_value,
+        identifiers=policy.identifiers.blocking(body.blocked_values),
+    )
+
+
+router = APIRouter()
+router.include_router(reading)
+router.include_router(deciding)

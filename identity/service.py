@@ -1,0 +1,17 @@
+"""What identity offers: the role `resolver`, and the routes of people."""
+
+from __future__ import annotations
+
+from cdp.service import Offer, Platform, Wing
+from cdp.topics import EVENTS_RAW
+from cdp.worker import Worker
+from identity.resolver import Resolver
+from identity.routes import router
+
+
+def build(opened: Platform) -> Worker:
+    """The resolver, around the consume loop. Raises `MisconfiguredError`."""
+    return Worker(opened.log, Resolver(opened.log, opened.state, opened.settings, opened.clock))
+
+
+WING = Wing("identity", roles={"resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,))}, router=router)

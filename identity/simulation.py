@@ -1,0 +1,120 @@
+"""What other rules would change: the people under a changed policy against the people as they are. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+
+from identity import keys
+from identity.cluster import partition
+from identity.keys import Keys
+from identity.observations import Anchor, Observation
+from identity.people import People
+from identity.policy import Policy
+from identity.succession import ProfileId
+from identity.ties import Ties
+
+PAGE = 1_000
+
+
+class Difference(NamedTuple):
+    """What would differ. `merges`: profiles that would be one; `splits`: a profile and into how many it would fall.
+
+    `complete` is False when there were more observations than were looked at.
+    """
+
+    observations: int
+    before: int
+    after: int
+    merges: list[list[ProfileId]]
+    splits: list[tuple[ProfileId, int]]
+    complete: bool
+
+
+async def simulate(
+    state: Redis, where: Keys, people: People, policy: Policy, ties: Ties, *, among: Collection[Anchor], most: int
+) -> Difference:
+    """Cluster at most `most` observations under the policy: the components of `among`, or all that there are."""
+    if among:
+        observations, complete = await _around(state, where, people, among, most)
+    else:
+        observations, complete = await _all(state, where, most)
+    owners = await _owners(people, list(observations))
+    return await asyncio.to_thread(_compare, observations, owners, policy, ties, complete)
+
+
+def _compare(
+    observations: Mapping[Anchor, Observation],
+    owners: Mapping[Anchor, ProfileId],
+    policy: Policy,
+    ties: Ties,
+    complete: bool,
+) -> Difference:
+    groups = partition(observations, policy, ties).clusters
+    before = [sorted({owners[anchor] for anchor in group if anchor in owners}) for group in groups]
+    parts: dict[ProfileId, int] = defaultdict(int)
+    for profiles in before:
+        for profile in profiles:
+            parts[profile] += 1
+    return Difference(
+        len(observations),
+        len(set(owners.values())),
+        len(groups),
+        [profiles for profiles in before if len(profiles) > 1],
+        sorted((profile, count) for profile, count in parts.items() if count > 1),
+        complete,
+    )
+
+
+async def _all(state: Redis, where: Keys, most: int) -> tuple[dict[Anchor, Observation], bool]:
+    start = where.observation(b"")
+    observations: dict[Anchor, Observation] = {}
+    found: list[bytes] = []
+    async for key in state.scan_iter(match=keys.glob(start), count=PAGE):
+        found.append(key)
+        if len(found) == PAGE:
+            observations |= await _read(state, found, len(start))
+            found.clear()
+        if len(observations) >= most:
+            return observations, False
+    return observations | await _read(state, found, len(start)), True
+
+
+async def _around(
+    state: Redis, where: Keys, people: People, among: Collection[Anchor], most: int
+) -> tuple[dict[Anchor, Observation], bool]:
+    """Everything that shares a value with these, with those that do, and so on."""
+    observations: dict[Anchor, Observation] = {}
+    frontier, asked = set(among), set[bytes]()
+    while frontier:
+        fresh = await people.observations(frontier)
+        observations |= fresh
+        if len(observations) >= most:
+            return observations, False
+        values = {value for one in fresh.values() for value in one.identifiers}
+        postings = sorted({where.posting(value) for value in values} - asked)
+        asked.update(postings)
+        found: Any = await state.mget(postings) if postings else []
+        frontier = {anchor for packed in found for anchor in keys.anchors(packed)} - observations.keys()
+    return observations, True
+
+
+async def _owners(people: People, anchors: list[Anchor]) -> dict[Anchor, ProfileId]:
+    owners: dict[Anchor, ProfileId] = {}
+    for start in range(0, len(anchors), PAGE):
+        page = anchors[start : start + PAGE]
+        owners |= {a: owner for a, owner in zip(page, await people.owners(page), strict=True) if owner is not None}
+    return owners
+
+
+async def _read(state: Redis, found: list[bytes], start: int) -> dict[Anchor, Observation]:
+    if not found:
+        return {}
+    packed: Any = await state.mget(found)
+    return {
+        key[start:]: keys.decode_observation(one) for key, one in zip(found, packed, strict=True) if one is not None
+    }
