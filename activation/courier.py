@@ -73,7 +73,6 @@ class Courier:
         rng: random.Random | None = None,
     ) -> None:
         self.destination = destination
-        self.trouble = ""
         self._platform = platform
         self._settings = platform.settings.activation
         self._ledger = ledger
@@ -107,14 +106,11 @@ class Courier:
             wait = 1.0
             try:
                 wait = await self.turn()
-                self.trouble = ""
             except LeaseLostError:
                 raise
             except (CdpError, RedisError, OSError) as error:
-                self.trouble = str(error) or type(error).__name__
-                log.warning("courier.waits", destination=self.destination.key, reason=self.trouble)
-            except Exception as error:
-                self.trouble = type(error).__name__
+                log.warning("courier.waits", destination=self.destination.key, reason=str(error))
+            except Exception:
                 log.exception("courier.failed", destination=self.destination.key)
             await self._rest(wait)
 
@@ -238,10 +234,11 @@ class Courier:
         except LeaseLostError:
             self._lost = True
         except (CdpError, RedisError, OSError) as error:
-            self.trouble = str(error) or type(error).__name__
-            log.warning("flight.broken", destination=self.destination.key, reason=self.trouble)
+            log.warning("flight.broken", destination=self.destination.key, reason=str(error))
+            self._breaker.failed(self._now())  # what cannot be noted must not be sent again and again
         except Exception:
             log.exception("flight.failed", destination=self.destination.key)
+            self._breaker.failed(self._now())
         finally:
             self._claimed -= {parcel.member for parcel in parcels}
 

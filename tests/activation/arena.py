@@ -19,6 +19,7 @@ from activation.destinations import DESTINATION, SYNC, Destination, DestinationB
 from activation.intake import Intake
 from activation.ledger import Ledger
 from activation.requests import HttpRequest, Reply
+from activation.transports.file import append
 from cdp.errors import TransientError
 from cdp.profiles import KnownIdentifier, Profile
 from cdp.records import Delivery, SegmentChange, SegmentChanges, decode_deliveries, encode
@@ -138,6 +139,7 @@ class Arena:
         activation: dict[str, Any] | None = None,
         segments: Sequence[str] = ("vip",),
     ) -> None:
+        self.folder = folder
         self.clock = FrozenClock()
         self.log = MemoryLog()
         self.receiver = Receiver()
@@ -197,9 +199,16 @@ class Arena:
         await asyncio.sleep(0)
         self.sent.append(request)
         reply = self.answer(request)
-        if reply.status < 300 and isinstance(request, HttpRequest):
-            self.receiver.take(request)
+        if reply.status < 300:
+            self.take(request)
         return reply
+
+    def take(self, request: Any) -> None:
+        """The request takes effect on the other side."""
+        if isinstance(request, HttpRequest):
+            self.receiver.take(request)
+        else:
+            append(self.folder / request.path, request)
 
     async def close(self) -> None:
         """The transport is let go."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import tempfile
 from pathlib import Path
@@ -19,13 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from activation.connectors.file import File
+from activation.connectors.webhook import Webhook
 from activation.courier import Courier
 from activation.ledger import ABSENT, PRESENT, Member
 from activation.requests import Reply
 from cdp.errors import TransientError
 from cdp.records import SegmentChange
 from cdp.state import EmbeddedValkey
-from tests.activation.arena import Arena, Killed, change, profile_id
+from tests.activation.arena import SECRET, Arena, Killed, change, profile_id
 
 PROFILES = 4
 STEPS = ("change", "change", "turn", "turn", "turn_and_land", "wait", "repeat", "lag", "kill", "take_over")
@@ -59,7 +62,7 @@ class Storm:
         if luck < 0.3:
             raise TransientError("connection refused")
         if luck < 0.6:
-            self.arena.receiver.take(request)
+            self.arena.take(request)
             raise TransientError("connection reset after it was taken")
         if luck < 0.8:
             return Reply(500, now)
@@ -150,6 +153,10 @@ class Storm:
     async def check(self) -> None:
         """What must hold in the end."""
         arena = self.arena
+        for line in lines(arena.folder / "hook-vip.jsonl"):
+            message = json.loads(line)
+            assert message["id"] not in arena.receiver.seen, "a line stands in the file once"
+            arena.receiver.seen[message["id"]] = message
         wished = {profile_id(number) for number, sequence in self.sequences.items() if sequence % 2}
         assert arena.receiver.members() == wished
         standing = await arena.ledger.standing()
@@ -166,26 +173,29 @@ class Storm:
             assert entry.there == (PRESENT if member.profile_id in wished else ABSENT)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def lines(place: Path) -> list[str]:
+    """The lines of a file, if there is one."""
+    return place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(st.sampled_from(STEPS), min_size=10, max_size=60),
     seed=st.integers(0, 2**32),
     trouble=st.sampled_from([0.0, 0.3, 0.7, 1.0]),
-    batch=st.sampled_from([1, 3]),
+    kind=st.sampled_from(["one", "batches", "file"]),
 )
 def test_the_receiver_ends_with_the_members_it_should_have(
-    state_server: EmbeddedValkey, steps: list[str], seed: int, trouble: float, batch: int
+    state_server: EmbeddedValkey, steps: list[str], seed: int, trouble: float, kind: str
 ) -> None:
     """Random changes × random failures × crashes at each step: the membership is right and nothing is lost."""
 
     async def run() -> None:
         client = Redis(unix_socket_path=str(state_server.socket))
         with tempfile.TemporaryDirectory() as folder:
-            arena = Arena(
-                client,
-                Path(folder),
-                settings={"url": "https://shop.example/", "secret": "whsec_" + "A" * 40, "batch": batch},
-            )
+            hook = {"url": "https://shop.example/", "secret": SECRET, "batch": 3 if kind == "batches" else 1}
+            connector, given = (File(), {}) if kind == "file" else (Webhook(), hook)
+            arena = Arena(client, Path(folder), connector=connector, settings=given)
             storm = Storm(arena, random.Random(seed), trouble or 1e-9)
             await storm.play(steps)
             await storm.check()
