@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cdp import __version__, clock, conservation
 from cdp.auth import platform, require
-from cdp.errors import CdpError
+from cdp.errors import CdpError, TransientError
 from cdp.service import Platform
 from cdp.streams.base import Log, Partition
 from cdp.telemetry import exposition, gauge
@@ -155,6 +155,8 @@ def _scheme(url: str) -> str:
 
 async def _ask_log(opened: Platform) -> dict[str, Any]:
     await opened.log.end_offsets(DEFINITIONS)
+    if trouble := opened.log.trouble():
+        raise TransientError(trouble)
     return {"version": sqlite3.sqlite_version} if opened.settings.log.url.startswith("sqlite:") else {}
 
 

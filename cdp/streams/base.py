@@ -8,11 +8,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from cdp.errors import PermanentError
 from cdp.topics import Topic
+
+log = structlog.get_logger(__name__)
 
 # The largest value of a message, in bytes. A Kafka broker takes up to 100 MB a request, for all partitions together.
 LARGEST = 32_000_000
@@ -129,7 +134,7 @@ class Log(Protocol):
         ...
 
     def trouble(self) -> str:
-        """What is wrong with the log now, in words; empty while all is well. Cheap, never waits."""
+        """Why it could not be appended to lately, in words; empty while all is well. Cheap, never waits."""
         ...
 
     def partitions(self, topic: Topic) -> int:
@@ -168,6 +173,30 @@ class Log(Protocol):
     async def backlog(self, group: str, topic: Topic) -> Backlog:
         """What the group has not committed yet."""
         ...
+
+
+class Trouble:
+    """The last append's failure, until one works.
+
+    It is forgotten after a while: where a troubled process gets no more requests, nothing would ever prove it well.
+    """
+
+    LASTS = 30.0
+
+    def __init__(self) -> None:
+        self._reason = ""
+        self._at = 0.0
+
+    def note(self, reason: str) -> None:
+        """An append failed for this reason; or, with an empty one, worked."""
+        if reason and not self._reason:
+            log.error("log.unwritable", reason=reason)
+        elif self._reason and not reason:
+            log.info("log.writable")
+        self._reason, self._at = reason, time.monotonic()
+
+    def __str__(self) -> str:
+        return self._reason if time.monotonic() - self._at < self.LASTS else ""
 
 
 def check(drafts: Sequence[Draft], partitions: Callable[[str], int]) -> None:

@@ -71,8 +71,8 @@ class KafkaLog:
         self._probe = self._admin = None
 
     def trouble(self) -> str:
-        """What is wrong with the log, in words; empty while all is well."""
-        return self._producer.trouble
+        """Why it could not be appended to lately; empty while all is well."""
+        return str(self._producer.trouble)
 
     def partitions(self, topic: Topic) -> int:
         """How many partitions the topic has in the cluster."""

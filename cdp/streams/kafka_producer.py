@@ -17,16 +17,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from cdp.clock import Clock
 from cdp.errors import CdpError, PermanentError, TransientError
-from cdp.streams.base import LARGEST, Draft, Partition
+from cdp.streams.base import LARGEST, Draft, Partition, Trouble
 from cdp.streams.kafka_client import Cluster, ask, end, unavailable
-
-log = structlog.get_logger(__name__)
 
 # A batch of several messages stays below what a topic takes by default.
 BATCH_BYTES = 900_000
@@ -70,7 +67,7 @@ class Producer:
         self._sending = 0
         self._room = asyncio.Event()
         self._closed = False
-        self.trouble = ""
+        self.trouble = Trouble()
 
     async def append(self, drafts: Sequence[Draft]) -> list[int]:
         """Append all, and return their offsets. Raises `TransientError` or `PermanentError`."""
@@ -89,7 +86,7 @@ class Producer:
                 outcomes = [await parcel.outcome for parcel in parcels]
         except TimeoutError as error:
             failure = unavailable(error, "appending")
-            self.trouble = failure.message
+            self.trouble.note(failure.message)
             raise failure from error
         finally:
             self._waiting -= size
@@ -136,7 +133,7 @@ class Producer:
             return
         try:
             settle(parcels, await self._send(producer, key, builder, builder.size()))
-            self.trouble = ""
+            self.trouble.note("")
         except Exception as error:
             settle(parcels, self._failure(error, builder.size()))
             self._discard(producer)
@@ -166,8 +163,7 @@ class Producer:
                 f"Kafka refuses a batch of {size} bytes: raise the topic's max.message.bytes to {LARGEST}, or split it."
             )
         failure = error if isinstance(error, CdpError) else unavailable(error, "appending")
-        self.trouble = failure.message
-        log.warning("kafka.append_failed", reason=failure.message)
+        self.trouble.note(failure.message)
         return failure
 
     async def _connected(self) -> Any:
@@ -180,7 +176,7 @@ class Producer:
                     self._producer = await self._connect()
                 except TransientError as error:
                     self._failed = loop.time(), error
-                    self.trouble = error.message
+                    self.trouble.note(error.message)
                     raise
             return self._producer
 

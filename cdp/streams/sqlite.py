@@ -27,7 +27,7 @@ from cdp.clock import HOUR, Clock
 from cdp.errors import TransientError
 from cdp.settings import Settings
 from cdp.streams import groups, store
-from cdp.streams.base import Assignment, Backlog, Draft, Message, Partition, check
+from cdp.streams.base import Assignment, Backlog, Draft, Message, Partition, Trouble, check
 from cdp.streams.groups import Member, Share
 from cdp.streams.presence import Presence
 from cdp.streams.retention import Retention
@@ -80,7 +80,7 @@ class SqliteLog:
         self._followers: set[Follower] = set()
         self._members: set[SqliteConsumer] = set()
         self._waiting = 0
-        self._trouble = ""
+        self._trouble = Trouble()
         self._open = False
 
     async def start(self) -> None:
@@ -130,8 +130,8 @@ class SqliteLog:
         await asyncio.sleep(0)  # lets the futures of the last transaction resolve
 
     def trouble(self) -> str:
-        """What is wrong with the log, in words; empty while all is well."""
-        return self._trouble
+        """Why it could not be appended to lately; empty while all is well."""
+        return str(self._trouble)
 
     def partitions(self, topic: Topic) -> int:
         """How many partitions the topic has: fixed when the file first met it."""
@@ -304,6 +304,7 @@ class SqliteLog:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 outcome = await future
         except TimeoutError:
+            self._trouble.note("the log's disk did not answer in time")
             raise TransientError("The log's disk did not answer in time.", retry_after=1) from None
         finally:
             task.abandoned = True
@@ -327,15 +328,8 @@ class SqliteLog:
             task.ready(task.outcome)
         if tasks:
             failed = next((task.outcome for task in tasks if isinstance(task.outcome, Exception)), None)
-            self._note(f"the log cannot be written: {store.reason_of(failed)}" if failed else "")
+            self._trouble.note(f"the log cannot be written: {store.reason_of(failed)}" if failed else "")
         self._learn(news)
-
-    def _note(self, trouble: str) -> None:
-        if trouble and not self._trouble:
-            log.error("log.unwritable", reason=trouble)
-        elif self._trouble and not trouble:
-            log.info("log.writable")
-        self._trouble = trouble
 
     def _learn(self, news: store.News) -> None:
         moved = {place for place, end in news.ends.items() if end > self._ends.get(place, 0)}

@@ -21,7 +21,7 @@ from cdp.clock import HOUR, SystemClock
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.settings import Settings
 from cdp.streams import open_log, store
-from cdp.streams.base import Backlog, Message
+from cdp.streams.base import Backlog, Message, Trouble
 from cdp.streams.groups import assign
 from cdp.streams.sqlite import SqliteConsumer, SqliteLog
 from cdp.streams.store import Shelf
@@ -255,6 +255,19 @@ def _pages(path: Path) -> int:
         [pages] = connection.execute("PRAGMA page_count").fetchone()
         [free] = connection.execute("PRAGMA freelist_count").fetchone()
     return int(pages - free)
+
+
+def test_trouble_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure counts until an append works, or until nobody has tried for a while."""
+    trouble = Trouble()
+    assert not str(trouble)
+    trouble.note("the disk is full")
+    assert str(trouble) == "the disk is full"
+    trouble.note("")
+    assert not str(trouble)
+    trouble.note("again")
+    monkeypatch.setattr(Trouble, "LASTS", 0.0)
+    assert not str(trouble)
 
 
 def test_shares_are_even_and_complete() -> None:
