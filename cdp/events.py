@@ -147,7 +147,7 @@ class Stored(NamedTuple):
         return own | {key: value for key, value in spelt.items() if value}
 
     def _said(self) -> dict[str, Raw]:
-        """`properties` and `traits` where the Segment spec has them: other events tell of the person in their context."""
+        """`properties` and `traits` where the Segment spec has them; other events keep traits in their context."""
         if self.type == "group":
             return {"properties": EMPTY_OBJECT, "traits": _object(self.properties)}
         traits = _object(self.traits) if self.type == "identify" else EMPTY_OBJECT

@@ -12,6 +12,7 @@ import typer
 
 from cdp import __version__
 from cdp.cli import (
+    demo,
     destinations,
     doctor,
     events,
@@ -42,7 +43,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("run")(up.run_role)
 app.command("doctor")(doctor.doctor)
-for module in (status, events, tail):
+for module in (status, events, tail, demo):
     module.register(app)
 for commands in (
     profiles.app,

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS events (
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (anchor_id, at, message_id)
-SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384;
+SETTINGS index_granularity = 256, min_compress_block_size = 4096, max_compress_block_size = 16384,
+    fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- traits: the latest value of each trait per anchor, as JSON text; combined per profile at read. `rank` orders values: by
 -- time, and values of the same moment in one fixed way, so that the order of arrival never matters.
@@ -42,7 +43,7 @@ CREATE TABLE IF NOT EXISTS traits (
 )
 ENGINE = ReplacingMergeTree(rank)
 ORDER BY (anchor_id, name)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- identity_map: which profile an anchor belongs to; the row with the highest version counts, and only if present = 1.
 CREATE TABLE IF NOT EXISTS identity_map (
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS identity_map (
 )
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (profile_id, anchor_id)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- observations: identity-bearing content, kept for ever.
 CREATE TABLE IF NOT EXISTS observations (
@@ -71,7 +72,7 @@ CREATE TABLE IF NOT EXISTS observations (
 )
 ENGINE = ReplacingMergeTree
 ORDER BY anchor_id
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- links: the append-only ledger of evidence. A repeat of the same change has the same version and replaces itself.
 CREATE TABLE IF NOT EXISTS links (
@@ -88,7 +89,8 @@ CREATE TABLE IF NOT EXISTS links (
     author      String
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (left, right, rule, value, version);
+ORDER BY (left, right, rule, value, version)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- profile_changes: merges and splits.
 CREATE TABLE IF NOT EXISTS profile_changes (
@@ -101,7 +103,8 @@ CREATE TABLE IF NOT EXISTS profile_changes (
     trace_id   String
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (profile_id, version, other_id);
+ORDER BY (profile_id, version, other_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- segment_changes: who came in and went out, for ever; "who was in at T" is the latest change before T.
 CREATE TABLE IF NOT EXISTS segment_changes (
@@ -114,7 +117,8 @@ CREATE TABLE IF NOT EXISTS segment_changes (
     trace_id   String
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (segment, profile_id, sequence);
+ORDER BY (segment, profile_id, sequence)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- deliveries: every attempt at every destination.
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -132,7 +136,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     trace_id    String
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (destination, profile_id, segment, sequence, attempt);
+ORDER BY (destination, profile_id, segment, sequence, attempt)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- quarantine: events kept aside; the row with the highest changed_at counts.
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -151,4 +156,5 @@ CREATE TABLE IF NOT EXISTS quarantine (
     changed_at  DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(changed_at)
-ORDER BY (source, received_at, id);
+ORDER BY (source, received_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;

@@ -10,4 +10,4 @@ CREATE TABLE IF NOT EXISTS devices (
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (device, period, anchor_id, kind)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
