@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Any
 
 import typer
 
@@ -10,40 +11,75 @@ from cdp.cli.command import Limit, asks, group, read_json
 from cdp.cli.connection import Service
 from cdp.cli.definitions import File
 from cdp.cli.output import Output
+from cdp.errors import PermanentError
 
 app = group("identity", "Join, part and review what identity resolution did.")
 PATH = "/api/v1/identity"
-Left = Annotated[str, typer.Argument(metavar="TYPE:VALUE", help="One person.")]
-Right = Annotated[str, typer.Argument(metavar="TYPE:VALUE", help="The other.")]
+Left = Annotated[str, typer.Argument(metavar="TYPE:VALUE", help="One person, for example user_id:lan.")]
+Right = Annotated[str, typer.Argument(metavar="TYPE:VALUE", help="The other, for example phone:0905123456.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+# Seconds between two looks at a rebuild.
+LOOK_EVERY = 0.5
 
 
 @asks(app.command("merge"))
-def merge(service: Service, out: Output, *, left: Left, right: Right) -> None:
-    """Say that two are one person."""
-    out.record(service.post(f"{PATH}/merge", {"left": left, "right": right}))
+def merge(service: Service, out: Output, *, left: Left, right: Right, reason: Reason = "") -> None:
+    """Say that two are one person. It beats every limit; `split` takes it back."""
+    out.record(service.post(f"{PATH}/merge", {"left": left, "right": right, "reason": reason}))
 
 
 @asks(app.command("split"))
-def split(service: Service, out: Output, *, left: Left, right: Right) -> None:
-    """Say that two are not one person."""
-    out.record(service.post(f"{PATH}/split", {"left": left, "right": right}))
+def split(
+    service: Service,
+    out: Output,
+    *,
+    left: Left,
+    right: Right,
+    reason: Reason = "",
+    deny: Annotated[bool, typer.Option(help="Keep them apart in future too, whatever is found out.")] = True,
+) -> None:
+    """Say that two are not one person. `merge` takes it back."""
+    out.record(service.post(f"{PATH}/split", {"left": left, "right": right, "reason": reason, "deny": deny}))
 
 
 @asks(app.command("simulate"))
 def simulate(service: Service, out: Output, *, file: File) -> None:
-    """Show what other rules would change, before anything changes."""
+    """Show what other rules would merge and split. Changes nothing."""
     out.record(service.post(f"{PATH}/simulate", read_json(file)))
 
 
 @asks(app.command("review"))
 def review(service: Service, out: Output, *, limit: Limit = 100) -> None:
-    """List possible matches that wait for a decision."""
-    out.table(
-        service.pages(f"{PATH}/review", limit=limit), ["left", "right", "probability"], empty="Nothing to review."
-    )
+    """List people who share a value and were kept apart, those looked at last first."""
+    columns = ["left", "right", "rule", "value", "probability", "reason"]
+    out.table(service.pages(f"{PATH}/review", limit=limit), columns, empty="Nothing to review.")
 
 
 @asks(app.command("rebuild"))
-def rebuild(service: Service, out: Output) -> None:
-    """Make the live graph again from the ledger."""
-    out.record(service.post(f"{PATH}/rebuild"))
+def rebuild(
+    service: Service,
+    out: Output,
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Make the live graph again, not only compare it.")] = False,
+) -> None:
+    """Compare the live graph with the ledger; with --apply, make it again from there."""
+    answer = service.post(f"{PATH}/rebuild", apply=apply)
+    if answer["status"] == "running":
+        answer = _followed(service, answer, quiet=out.as_json)
+    out.record(answer)
+    if answer["status"] == "failed":
+        raise PermanentError(f"The rebuild failed: {answer['problem']}")
+
+
+def _followed(service: Service, answer: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Look at the rebuild until it has ended, with a progress bar."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=quiet) as progress:
+        bar = progress.add_task("Reading the ledger", total=None)
+        while answer["status"] == "running":
+            time.sleep(LOOK_EVERY)
+            answer = service.get(f"{PATH}/rebuild")
+            progress.update(bar, completed=answer["done"], total=answer["total"] or None)
+    return answer
