@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cdp import clock
 from cdp.auth import Caller, platform, require
 from cdp.errors import InvalidError
+from cdp.parameters import Moment
 from cdp.records import ProfilesTouched, encode, new_trace_id
 from cdp.registry import Entry
 from cdp.service import Platform
@@ -233,16 +234,13 @@ async def list_members(
     key: Key,
     opened: Opened,
     _: Reader,
-    at: Annotated[
-        str | None,
-        Query(description="Who was in at that moment (ISO 8601); now, if not said.", examples=["2026-11-21"]),
-    ] = None,
+    at: Annotated[Moment | None, Query(description="Who was in at that moment (ISO 8601); now, if not said.")] = None,
     limit: Limit = 100,
     after: After = "",
 ) -> MemberList:
     """The members, by profile id."""
     opened.registry.get(SEGMENT, key)
-    moment = clock.LATEST if at is None else _moment(at)
+    moment = clock.LATEST if at is None else at
     place = {"segment": key, "at": moment, "after": _profile(after or NOBODY, "after"), "limit": limit + 1}
     rows = await opened.warehouse.rows(QUERIES["members"], place)
     items = [Member(profile_id=str(profile_id), since=clock.to_text(since)) for profile_id, since in rows[:limit]]
@@ -314,13 +312,6 @@ def _expected(if_match: str | None, if_none_match: str | None) -> int | None:
     if not version.isascii() or not version.isdigit():
         raise InvalidError("If-Match must be the version of a segment.", path="If-Match")
     return int(version)
-
-
-def _moment(at: str) -> int:
-    try:
-        return clock.from_text(at)
-    except (ValueError, OverflowError):
-        raise InvalidError("A date or time is needed, like `2026-11-21T08:30:00+07:00`.", path="at") from None
 
 
 def _profile(text: str, path: str) -> str:
