@@ -121,6 +121,7 @@
       sending = false;
       failures = 0;
       if (queue.length) flush();
+      else save("queue", undefined);
     }).catch(() => again(0));
   }
   function again(milliseconds) {
@@ -129,9 +130,10 @@
     const backoff = Math.min(60000, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
     schedule(Math.max(milliseconds || 0, backoff));
   }
-  // The page may end here: hand over what waits, and keep what the browser does not take for the next page.
+  // The page may end here: hand over what waits. A beacon tells nobody what became of it, so while the collector is away,
+  // and where the browser takes no more, the next page sends it.
   function leave() {
-    while (queue.length && navigator.sendBeacon) {
+    while (queue.length && !failures && navigator.sendBeacon) {
       const { batch, body } = next();
       if (!navigator.sendBeacon(host + "/beacon/v1/batch?writeKey=" + encodeURIComponent(writeKey), body)) break;
       forget(batch);
