@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 SYSTEM_CLOCK = SystemClock()
 API = "api"
 API_NEEDS = frozenset({"state", "warehouse"})
-# The order in which an event meets the roles: they stop in this order, and start in the opposite one.
+# The order in which an event meets the roles; they start in the opposite one.
 WALK = ("collector", "resolver", "loader", "segmenter", "dispatcher")
 
 # Seconds that a server which is not up yet (Kafka, Redis, ClickHouse) is waited for at start.
@@ -226,13 +226,18 @@ class Crew:
             log.info("role.started", role=role.name)
 
     async def stop(self) -> None:
-        """Refuse what is new, then let each finish what the one before it has sent. One that fails stops no other."""
-        for role in self._platform.roles:
-            try:
-                await role.stop()
-                log.info("role.stopped", role=role.name)
-            except Exception:
-                log.exception("role.stop_failed", role=role.name)
+        """Refuse what is new, then let each role finish its turn; what waits on the log is there at the next start."""
+        await asyncio.gather(*(_stop(gateway) for gateway in self.gateways))
+        await asyncio.gather(*(_stop(role) for role in self._platform.roles if not is_gateway(role)))
+
+
+async def _stop(role: Role | Gateway) -> None:
+    """Stop it; one that fails to stop keeps no other from it."""
+    try:
+        await role.stop()
+        log.info("role.stopped", role=role.name)
+    except Exception:
+        log.exception("role.stop_failed", role=role.name)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -15,6 +16,8 @@ from cdp.cli.output import Output
 from cdp.settings import Settings
 
 INTERRUPTED = 130
+# Seconds after which another Ctrl-C means "at once"; before, a wrapper has only passed on the same one.
+IMPATIENCE = 1.0
 
 
 def up(as_json: AsJson = False) -> None:
@@ -53,20 +56,21 @@ def _serve(settings: Settings, names: list[str], out: Output) -> None:
 
 
 async def _until_told(settings: Settings, names: list[str], out: Output) -> None:
-    """Work until SIGINT or SIGTERM cancels this task, which stops everything in order; a second signal ends at once."""
+    """Work until SIGINT or SIGTERM cancels this task, which stops everything in order; a later one ends at once."""
     from cdp import bootstrap
     from cdp.wiring import running
 
     task = asyncio.current_task()
     assert task is not None
-    stopping = False
+    told_at = 0.0
 
     def stop() -> None:
-        nonlocal stopping
-        if stopping:
+        nonlocal told_at
+        if not told_at:
+            told_at = time.monotonic()
+            task.cancel()
+        elif time.monotonic() - told_at > IMPATIENCE:
             os._exit(INTERRUPTED)
-        stopping = True
-        task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
