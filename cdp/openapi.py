@@ -93,21 +93,20 @@ def operations(made: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def allowed(made: Json, path: str) -> list[str]:
-    """The methods that the path takes, whatever stands in its parameters."""
-    methods = (method.upper() for template, method, _ in operations(made) if compile_path(template)[0].match(path))
-    return sorted(methods)
+    """The methods that the path takes, itself or as an instance of one with parameters."""
+    plain = {method.upper() for template, method, _ in operations(made) if template == path}
+    fitting = {method.upper() for template, method, _ in operations(made) if compile_path(template)[0].match(path)}
+    return sorted(plain or fitting)
 
 
 def _possible(path: str, operation: Json) -> Iterator[str]:
+    if not path.startswith("/api/"):
+        return
+    yield from ("401", "403", "500", "503")
     if operation.get("parameters") or "requestBody" in operation:
         yield "400"
-    if operation.get("security"):
-        yield from ("401", "403", "503")
-    if "{" in path:
-        yield "404"
     if "requestBody" in operation or "{" in path:
-        yield "409"
-    yield "500"
+        yield from ("404", "409")
 
 
 def _answer(code: str) -> Json:

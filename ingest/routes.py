@@ -6,11 +6,12 @@ import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from cdp import clock
 from cdp.auth import Caller, platform, require
 from cdp.errors import CdpError, ConflictError, InvalidError, TransientError
+from cdp.parameters import Moment
 from cdp.records import QuarantinedEvent
 from cdp.registry import Entry
 from cdp.service import Platform
@@ -60,7 +61,7 @@ class SourceDraft(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [DRAFT_EXAMPLE]})
 
     name: str = Field(min_length=1, max_length=200, description="What people call it.")
-    enabled: bool = Field(True, description="Whether its events are taken.")
+    enabled: StrictBool = Field(True, description="Whether its events are taken.")
     allowed_origins: list[Annotated[str, Field(pattern=ORIGIN, max_length=300)]] = Field(
         [],
         max_length=100,
@@ -321,17 +322,17 @@ async def list_quarantined(
     status: Annotated[
         Literal["quarantined", "replayed", "discarded", "any"], Query(description="Only of this status.")
     ] = "quarantined",
-    since: Annotated[datetime.datetime | None, Query(description="Received at or after this moment.")] = None,
-    until: Annotated[datetime.datetime | None, Query(description="Received before this moment.")] = None,
+    since: Annotated[Moment | None, Query(description="Received at or after this moment.")] = None,
+    until: Annotated[Moment | None, Query(description="Received before this moment.")] = None,
     limit: Limit = 100,
     after: After = "",
 ) -> QuarantinedList:
     """Events kept aside, the latest received first; those that wait for a decision unless `status` says otherwise."""
     wanted = Filter(source, code, "" if status == "any" else status)
     if since is not None:
-        wanted = wanted._replace(since=clock.from_datetime(since))
+        wanted = wanted._replace(since=since)
     if until is not None:
-        wanted = wanted._replace(until=clock.from_datetime(until))
+        wanted = wanted._replace(until=until)
     found = await kept.page(wanted, limit=limit, after=after)
     return QuarantinedList(items=[_event(event, 1_000) for event in found.events], next=found.after or None)
 

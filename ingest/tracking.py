@@ -119,6 +119,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     500: {"model": NotTaken, "description": "Something unexpected; send it again."},
     503: {"model": NotTaken, "description": "Not durable now; send it again after `Retry-After` seconds."},
 }
+GIF: dict[str, Any] = {"image/gif": {"schema": {"type": "string", "format": "binary"}}}
 COMMON: dict[str, Any] = {
     "userId": "lan",
     "anonymousId": "53a322b7-89c7-40ae-b485-187d61233e4d",
@@ -193,11 +194,27 @@ for path in BATCHES:
     main = path in ("/v1/batch", "/v1/import", "/beacon/v1/batch")
     _add(path, "Send events", text, _taking(BATCH_EXAMPLE, ["batch"]), shown=main)
 
+PIXEL: dict[int | str, dict[str, Any]] = {
+    200: {"description": "An image of one transparent dot; it comes with each refusal too.", "content": GIF},
+    400: {"description": "The event cannot be read.", "content": GIF},
+    401: {"description": "No source has this write key.", "content": GIF},
+    404: {"model": NotTaken, "description": "There are only `track` and `page`."},
+    503: {"description": "Not durable now.", "content": GIF},
+}
 Answered = Annotated[Response, Depends(handed_over)]
 WriteKeyQuery = Annotated[str, Query(alias="writeKey", description="The write key.")]
 
 
-@router.get("/v1/projects/{write_key}/settings", summary="Settings of Segment's SDKs", response_model=dict[str, Any])
+def _unless(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": NotTaken, "description": "No source has this write key."} for code in codes}
+
+
+@router.get(
+    "/v1/projects/{write_key}/settings",
+    summary="Settings of Segment's SDKs",
+    response_model=dict[str, Any],
+    responses=_unless(404),
+)
 async def sdk_settings(
     answer: Answered, write_key: Annotated[str, Path(description="The write key.", examples=["wk_1"])]
 ) -> Response:
@@ -205,13 +222,15 @@ async def sdk_settings(
     return answer
 
 
-@router.get("/sourceConfig/", summary="Settings of RudderStack's SDK", response_model=dict[str, Any])
+@router.get(
+    "/sourceConfig/", summary="Settings of RudderStack's SDK", response_model=dict[str, Any], responses=_unless(401)
+)
 async def source_config(answer: Answered, write_key: WriteKeyQuery = "") -> Response:
     """What RudderStack's browser SDK asks for. 401 for an unknown write key."""
     return answer
 
 
-@router.get("/pixel/v1/{kind}", summary="Send an event as an image", response_class=Response)
+@router.get("/pixel/v1/{kind}", summary="Send an event as an image", response_class=Response, responses=PIXEL)
 async def pixel(
     answer: Answered,
     kind: Annotated[str, Path(pattern="^(track|page)$", description="`track` or `page`.", examples=["track"])],
