@@ -74,8 +74,8 @@ def test_the_routes_of_the_design_are_there() -> None:
     plain = {re.sub(r"{[^}]*}", "{}", path) for path in paths}
 
     for path in (
-        "/api/v1/profiles/{}",
-        "/api/v1/profiles/{}/explain",
+        "/api/v1/profiles/{}:{}",
+        "/api/v1/profiles/{}:{}/explain",
         "/api/v1/identity/merge",
         "/api/v1/identity/split",
         "/api/v1/identity/simulate",
