@@ -145,8 +145,7 @@ def test_browser_sdk(installation: Installation, receiver: Receiver, tail: Tail,
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{shop_page}?collector={installation.collector_url}&key={WRITE_KEY}")
-    page.wait_for_function("window.analytics && window.analytics.initialized")
-    device = page.evaluate("analytics.user().anonymousId()")
+    device = page.evaluate("analytics.ready().then(() => analytics.instance.user().anonymousId())")
     page.evaluate(
         """async ([user, email]) => {
             await analytics.page('Áo dài');
@@ -163,7 +162,7 @@ def test_browser_sdk(installation: Installation, receiver: Receiver, tail: Tail,
 
 @pytest.fixture(scope="module")
 def shop_page(analytics_next: Path) -> Iterator[str]:
-    """The address of a shop's page with Segment's official snippet, on an origin that is not the collector's."""
+    """The address of a shop's page with Segment's official SDK, on an origin that is not the collector's."""
     handler = functools.partial(QuietFiles, directory=str(analytics_next))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
