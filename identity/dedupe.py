@@ -58,6 +58,11 @@ class Memory:
         found: Any = await self._state.eval(SEE, len(messages), *messages, self._seconds, *places)
         return [bool(answer) for answer in found]
 
+    async def forget(self, sightings: Sequence[Sighting]) -> None:
+        """Let these messages be new when they come again."""
+        if sightings:
+            await self._state.delete(*(self._where.message(_digest(one)) for one in sightings))
+
 
 def _digest(one: Sighting) -> bytes:
     return blake2b(f"{one.source}\0{one.message_id}".encode(errors="surrogatepass"), digest_size=DIGEST).digest()

@@ -96,7 +96,8 @@ class Graph:
     async def raise_version(self, version: int) -> None:
         """Let all further versions be above this one."""
         async with self._transaction() as pipe:
-            await pipe.eval(NEXT_VERSION, 1, self.where.version, version)
+            pipe.eval(NEXT_VERSION, 1, self.where.version, version)
+            await pipe.execute()
 
     async def restore(self, ties: Ties, absorbed: Mapping[ProfileId, ProfileId]) -> None:
         """Know these decisions and these merged profiles again, beside those that are known."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import structlog
@@ -87,7 +88,8 @@ class Turn:
     def __init__(self) -> None:
         self.taken: list[Taken] = []
         self.resolved: list[tuple[Taken, Extracted]] = []
-        self.set_aside: list[tuple[int, QuarantinedEvent]] = []
+        self.refused: list[tuple[Taken, Refused]] = []
+        self.unreadable: list[tuple[int, QuarantinedEvent]] = []
         self.accepted: dict[int, Counter[str]] = defaultdict(Counter)
         self.duplicate: dict[int, Counter[str]] = defaultdict(Counter)
 
@@ -155,6 +157,8 @@ class Resolver:
         profiles = await self._let_know(turn, messages[0].partition)
         await self._append(turn, profiles, {message.partition for message in messages})
         await self._count(turn, messages)
+        # What was set aside may come again, corrected, under the same messageId.
+        await self._memory.forget([taken.sighting for taken, _ in turn.refused])
 
     # 1. read
 
@@ -162,19 +166,17 @@ class Resolver:
         try:
             batch = decode_raw(message.value)
         except MsgspecError as error:
-            self._refuse_message(message, str(error), turn)
+            turn.unreadable.append((message.partition, _unreadable(message, str(error))))
             return
         turn.taken += [
             Taken(message.partition, message.offset, number, event, batch) for number, event in enumerate(batch.events)
         ]
-        if self._counts(message):
-            turn.accepted[message.partition][batch.source] += len(batch.events)
 
     async def _drop_duplicates(self, turn: Turn) -> None:
         known = await self._memory.duplicates([taken.sighting for taken in turn.taken])
-        for taken, duplicate in zip(turn.taken, known, strict=True):
-            if duplicate and taken.offset >= self._applied.get(taken.partition, 0):
-                turn.duplicate[taken.partition][taken.batch.source] += 1
+        for taken in compress(turn.taken, known):
+            self._tally(turn.accepted, taken)
+            self._tally(turn.duplicate, taken)
         turn.taken = [taken for taken, duplicate in zip(turn.taken, known, strict=True) if not duplicate]
         metrics.DUPLICATES.inc(sum(known))
 
@@ -184,12 +186,10 @@ class Resolver:
         for taken in turn.taken:
             found = self._extractor.extract(taken.event, taken.batch)
             if isinstance(found, Refused):
-                turn.set_aside.append((taken.partition, _refused(taken, found)))
-                if taken.offset >= self._applied.get(taken.partition, 0):
-                    # What is set aside counts as accepted by lying on events.quarantined.
-                    turn.accepted[taken.partition][taken.batch.source] -= 1
+                turn.refused.append((taken, found))
             else:
                 turn.resolved.append((taken, found))
+                self._tally(turn.accepted, taken)
 
     # 3. resolve
 
@@ -231,7 +231,8 @@ class Resolver:
 
     async def _append(self, turn: Turn, profiles: Mapping[Anchor, bytes], owners: Iterable[int | str]) -> None:
         drafts = list(_resolved_drafts(turn.resolved, profiles))
-        drafts += _quarantined_drafts(turn.set_aside, self._log.partitions(EVENTS_QUARANTINED))
+        aside = [(taken.partition, _refused(taken, why)) for taken, why in turn.refused] + turn.unreadable
+        drafts += _quarantined_drafts(aside, self._log.partitions(EVENTS_QUARANTINED))
         unsent = [owner for owner in owners if owner in self._unsent]
         waiting = {owner: await self._outbox(owner).waiting() for owner in unsent}
         drafts += [ledger.draft(value) for values in waiting.values() for value in values]
@@ -262,22 +263,29 @@ class Resolver:
         for partition, end in ends.items():
             self._applied[partition] = max(end, self._applied.get(partition, 0))
 
-    def _counts(self, message: Message) -> bool:
-        return message.offset >= self._applied.get(message.partition, 0)
+    def _tally(self, tally: Mapping[int, Counter[str]], taken: Taken) -> None:
+        """Count an event, unless it was counted before. What is set aside is counted where it lies."""
+        if taken.offset >= self._applied.get(taken.partition, 0):
+            tally[taken.partition][taken.batch.source] += 1
 
-    def _refuse_message(self, message: Message, reason: str, turn: Turn) -> None:
-        """Keep a message aside that cannot be read at all: no collector of ours writes one."""
-        log.error("resolver.undecodable", partition=message.partition, offset=message.offset)
-        event = QuarantinedEvent(
-            id=f"{message.partition}-{message.offset}-0",
-            source=message.source,
-            trace_id="",
-            received_at=message.timestamp,
-            code="undecodable",
-            reason=f"The message of events.raw cannot be read: {reason}.",
-            body=message.value.decode(errors="backslashreplace"),
-        )
-        turn.set_aside.append((message.partition, event))
+
+def _unreadable(message: Message, reason: str) -> QuarantinedEvent:
+    """A message that cannot be read at all, as it is kept aside: no collector of ours writes one."""
+    log.error("resolver.undecodable", partition=message.partition, offset=message.offset)
+    return QuarantinedEvent(
+        id=_aside_id(message.partition, message.offset, 0),
+        source=message.source,
+        trace_id="",
+        received_at=message.timestamp,
+        code="undecodable",
+        reason=f"The message of events.raw cannot be read: {reason}.",
+        body=message.value.decode(errors="backslashreplace"),
+    )
+
+
+def _aside_id(partition: int, offset: int, number: int) -> str:
+    """The same each time the event at this place is set aside."""
+    return f"{partition}-{offset}-{number}"
 
 
 def _resolved_drafts(resolved: Iterable[tuple[Taken, Extracted]], profiles: Mapping[Anchor, bytes]) -> Iterator[Draft]:
@@ -336,7 +344,7 @@ def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
     around = {"ip": batch.ip, "context": batch.context, "integrations": batch.integrations}
     beside = {name: part for name, part in around.items() if part is not None and len(part)}
     return QuarantinedEvent(
-        id=f"{taken.partition}-{taken.offset}-{taken.number}",
+        id=_aside_id(taken.partition, taken.offset, taken.number),
         source=batch.source,
         trace_id=batch.trace_id,
         received_at=batch.received_at,
