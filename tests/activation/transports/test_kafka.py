@@ -130,10 +130,14 @@ async def test_nobody_there_ends_in_time() -> None:
 
 async def test_a_server_that_never_answers_ends_in_time() -> None:
     """A listener that takes connections and says nothing holds nobody up."""
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    silent: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda reader, writer: silent.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     sender = transport(ActivationSettings(allow_private_addresses=True, timeout_seconds=1))
     with pytest.raises(TransientError):
         await asyncio.wait_for(sender.send(request(f"127.0.0.1:{port}", KafkaMessage(b"a", b"1"))), 20)
     await sender.close()
+    for writer in silent:
+        writer.transport.abort()
     server.close()
+    await server.wait_closed()
