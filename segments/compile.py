@@ -1,17 +1,18 @@
 """Trees of nodes → one ClickHouse query that answers all of them for the given profiles in one pass.
 
-    anchors of the profiles ─┬─ traits  ─► one column a trait
-                             └─ events  ─► one column a property, test and window ─► one aggregate a figure
-                                                                                 └─► when time may change an answer
+    anchors of the profiles ─┬─ traits ─► a column for each condition on a trait ───────────────────────────┐
+                             └─ events ─► one for each kind, window, property and test                     ├─► answers
+                                          └─► a figure ─► a column for each condition on a figure, and `due`┘
 
-What two segments both need (a figure, a property, a window) is computed once. The query is built as a sqlglot tree;
-whatever a definition says (values, names, paths, lengths) is a bound parameter. `evaluate.py` says what it must answer.
+What two segments both need (a condition, a figure, a property, a window) is computed once. The query is built as
+a sqlglot tree; whatever a definition says (values, names, paths, lengths) is a bound parameter. `evaluate.py` says what
+it must answer.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlglot import exp
@@ -33,15 +34,28 @@ from segments.expressions import (
     opposite,
     parameter,
 )
-from segments.nodes import All, AnyOf, Count, Events, Measured, Node, Not, Path, Predicate, PropertyIs, Sum, TraitIs
+from segments.nodes import (
+    All,
+    AnyOf,
+    Count,
+    Events,
+    Measured,
+    Node,
+    Not,
+    Path,
+    Predicate,
+    PropertyIs,
+    Sum,
+    TraitIs,
+    conditions,
+)
 from segments.operators import OPERATORS
 
 Windows = Sequence[tuple[Events, tuple[int, ...]]]
 
 NEVER = 2**62
 SAMPLE = 20
-NOW = parameter("now", "Int64")
-MOMENT = column("moment")
+STATED, MEASURED = "stated", "measured"
 
 
 class Plan(NamedTuple):
@@ -83,26 +97,21 @@ class Compiler:
         self._noted = Columns()  # of each event
         self._measured = Columns()  # of a profile, from its events
         self._trait_names: list[str] = []
-        self._lengths: set[int | None] = set()
 
     def query(self, nodes: Sequence[Node]) -> exp.Select:
         """The query that answers these nodes."""
         answers = [self.visit(node) for node in nodes]
-        due = self._due(windows(nodes)) if self._measured else call("toInt64", number_literal(0))
-        query = (
-            exp.select(exp.alias_(column("profile_id", "known"), "profile_id"))
-            .select(exp.alias_(array(answers), "holds"), exp.alias_(due, "due"))
-            .from_(exp.select("profile_id").from_("anchors").distinct().subquery("known"))
-            .with_("anchors", as_=self._anchors())
-        )
-        if self._stated:
-            query = query.join(self._traits().subquery("stated"), using="profile_id", join_type="left")
-        if self._measured:
-            query = query.join(self._events(windows(nodes)).subquery("measured"), using="profile_id", join_type="left")
-        return query
+        kinds = windows(nodes)
+        due = self._due(kinds) if kinds else call("toInt64", number_literal(0))
+        query = exp.select("profile_id", exp.alias_(array(answers), "holds"), exp.alias_(due, "due"))
+        query = query.with_("anchors", as_=self._anchors())
+        sources = [self._events(nodes).subquery(MEASURED)] if kinds else []
+        sources += [self._traits().subquery(STATED)] if self._stated else []
+        query = query.from_(sources[0])
+        return query.join(sources[1], using="profile_id", join_type="inner") if sources[1:] else query
 
     def visit(self, node: Node) -> Expr:
-        """Whether the node holds, as an expression over a profile's columns."""
+        """Whether the node holds, as an expression over the columns of its conditions."""
         match node:
             case All(parts):
                 return both(*(self.visit(part) for part in parts))
@@ -111,44 +120,45 @@ class Compiler:
             case Not(part):
                 return opposite(self.visit(part))
             case TraitIs(path, test):
-                return self._passes(test, self._trait(path))
+                return self._stated.add("holds", node, lambda: self._passes(test, self._trait(path)), STATED)
             case Measured():
-                return self._bounded(node)
+                return self._measured.add("holds", node, lambda: self._bounded(node), MEASURED)
 
     def _passes(self, test: Predicate, raw: Expr) -> Expr:
         return OPERATORS[test.operator].sql(raw, test.given, self.parameters)
 
     def _trait(self, path: Path) -> Expr:
-        name, *rest = path
+        return self._stated.add("trait", path, lambda: self._latest(*path))
+
+    def _latest(self, name: str, *rest: str) -> Expr:
         if name not in self._trait_names:
             self._trait_names.append(name)
         is_it = equal(column("name"), self.parameters.bind("String", name))
-        latest = call("argMaxIf", column("value"), column("rank"), is_it)
-        return self._stated.add("trait", at_path(latest, tuple(rest), self.parameters), table="stated")
+        return at_path(call("argMaxIf", column("value"), column("rank"), is_it), rest, self.parameters)
 
     def _bounded(self, node: Measured) -> Expr:
         kind = "UInt64" if isinstance(node.figure, Count) else "Int128"
-        figure = self._figure(node.figure)
+        figure = self._measured.add("figure", node.figure, lambda: self._figure(node.figure))
         parts: list[Expr] = []
         if node.low is not None:
-            parts.append(exp.GTE(this=figure.copy(), expression=self.parameters.bind(kind, node.low)))
+            parts.append(exp.GTE(this=figure, expression=self.parameters.bind(kind, node.low)))
         if node.high is not None:
-            parts.append(exp.LTE(this=figure.copy(), expression=self.parameters.bind(kind, node.high)))
+            parts.append(exp.LTE(this=figure, expression=self.parameters.bind(kind, node.high)))
         return both(*parts)
 
     def _figure(self, figure: Count | Sum) -> Expr:
         chosen = self._chosen(figure.events)
         if isinstance(figure, Count):
-            return self._measured.add("figure", call("countIf", chosen), table="measured")
-        amount = self._noted.add("amount", millionths(self._property(figure.of)))
-        return self._measured.add("figure", call("sumIf", call("toInt128", amount), chosen), table="measured")
+            return call("countIf", chosen)
+        amount = self._noted.add("amount", figure.of, lambda: millionths(self._property(figure.of)))
+        return call("sumIf", call("toInt128", amount), chosen)
 
     def _chosen(self, events: Events) -> Expr:
         """Whether an event is among those meant (`evaluate.counts`)."""
         return both(self._is_kind(events), self._in_window(events.within), *map(self._has, events.where))
 
     def _is_kind(self, events: Events) -> Expr:
-        return self._noted.add("is", self._kind(events))
+        return self._noted.add("is", (events.type, events.name), lambda: self._kind(events))
 
     def _kind(self, events: Events) -> Expr:
         parts = [equal(column("type"), self.parameters.bind("String", events.type))]
@@ -157,35 +167,36 @@ class Compiler:
         return both(*parts)
 
     def _in_window(self, within: int | None) -> Expr:
-        self._lengths.add(within)
-        past = exp.LTE(this=MOMENT.copy(), expression=NOW.copy())
+        past = exp.LTE(this=column("moment"), expression=now())
         if within is None:
-            return self._noted.add("past", past)
-        return self._noted.add("recent", both(exp.GT(this=MOMENT.copy(), expression=self._ago(within)), past))
+            return self._noted.add("past", None, lambda: past)
+        recent = exp.GT(this=column("moment"), expression=self._ago(within))
+        return self._noted.add("recent", within, lambda: both(recent, past))
 
     def _ago(self, length: int) -> Expr:
-        return exp.Sub(this=NOW.copy(), expression=self.parameters.bind("Int64", length))
+        return exp.Sub(this=now(), expression=self.parameters.bind("Int64", length))
 
     def _has(self, wanted: PropertyIs) -> Expr:
-        return self._noted.add("passes", self._passes(wanted.test, self._property(wanted.path)))
+        return self._noted.add("passes", wanted, lambda: self._passes(wanted.test, self._property(wanted.path)))
 
     def _property(self, path: Path) -> Expr:
-        return self._noted.add("property", at_path(column("properties"), path, self.parameters))
+        return self._noted.add("property", path, lambda: at_path(column("properties"), path, self.parameters))
 
     def _due(self, kinds: Windows) -> Expr:
         """When the first event leaves one of the windows that look at its kind, or begins to count (`next_change`)."""
-        widths = [
-            call("if", self._is_kind(events), self.parameters.bind("Array(Int64)", list(lengths)), array([]))
-            for events, lengths in kinds
-        ]
-        turns = call(
-            "arrayMap",
-            each("width", exp.Add(this=MOMENT.copy(), expression=column("width"))),
-            call("arrayConcat", *widths),
-        )
-        coming = call("arrayFilter", each("turn", exp.GT(this=column("turn"), expression=NOW.copy())), turns)
-        next_turn = self._noted.add("turns", call("arrayMin", call("arrayPushBack", coming, number_literal(NEVER))))
-        return self._measured.add("due", call("min", next_turn), table="measured")
+        turn = self._noted.add("turn", None, lambda: self._turn(kinds))
+        is_one = exp.GT(this=turn, expression=number_literal(0))  # none for an anchor without events
+        return self._measured.add("due", None, lambda: call("minIf", turn, is_one), MEASURED)
+
+    def _turn(self, kinds: Windows) -> Expr:
+        widths = call("arrayConcat", *(self._widths(events, lengths) for events, lengths in kinds))
+        later = each("width", exp.Add(this=column("moment"), expression=column("width")))
+        coming = each("turn", exp.GT(this=column("turn"), expression=now()))
+        turns = call("arrayFilter", coming, call("arrayMap", later, widths))
+        return call("arrayMin", call("arrayPushBack", turns, number_literal(NEVER)))
+
+    def _widths(self, events: Events, lengths: Sequence[int]) -> Expr:
+        return call("if", self._is_kind(events), self.parameters.bind("Array(Int64)", list(lengths)), array([]))
 
     def _anchors(self) -> exp.Select:
         present = call("argMax", column("present"), column("version"))
@@ -200,12 +211,12 @@ class Compiler:
         rows = exp.select("anchor_id", "name", "rank", "value").from_("traits")
         return self._per_profile(rows.where(exp.In(this=column("name"), field=names)), self._stated)
 
-    def _events(self, kinds: Windows) -> exp.Select:
+    def _events(self, nodes: Sequence[Node]) -> exp.Select:
         moment = exp.alias_(call("toUnixTimestamp64Milli", column("at")), "moment")
-        rows = exp.select("anchor_id", moment, *self._noted.aliased()).from_("events")
-        rows = rows.where(either(*(self._kind(events) for events, _ in kinds)))
-        if None not in self._lengths:  # every window has an end, so older events need not be read
-            oldest = call("fromUnixTimestamp64Milli", self._ago(max(filter(None, self._lengths))))
+        rows = exp.select("anchor_id", moment, *self._noted.aliased).from_("events")
+        rows = rows.where(either(*(self._kind(events) for events, _ in windows(nodes))))
+        if (longest := _longest_window(nodes)) is not None:
+            oldest = call("fromUnixTimestamp64Milli", self._ago(longest))
             rows = rows.where(exp.GT(this=column("at"), expression=oldest))
         return self._per_profile(rows, self._measured)
 
@@ -213,33 +224,41 @@ class Compiler:
         if not self._everyone:
             anchors = exp.select("anchor_id").from_("anchors")
             rows = rows.where(exp.In(this=column("anchor_id"), query=anchors.subquery()))
-        joined = exp.select("profile_id", *columns.aliased()).from_(rows.subquery("facts"))
-        return joined.join("anchors", using="anchor_id", join_type="inner").group_by("profile_id")
+        joined = exp.select("profile_id", *columns.aliased).from_(rows.subquery("facts"))
+        # From the right, so that a profile of which nothing is known is there too: no figure counts an empty row.
+        return joined.join("anchors", using="anchor_id", join_type="right").group_by("profile_id")
 
 
 class Columns:
-    """Columns of one SELECT: an expression that occurs twice is one column."""
+    """Columns of one SELECT: what is asked for twice is one column."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._columns: list[Expr] = []
+        self._names: dict[tuple[str, Hashable], str] = {}
         self._kinds: Counter[str] = Counter()
+        self.aliased: list[Expr] = []
 
     def __bool__(self) -> bool:
-        return bool(self._columns)
+        return bool(self.aliased)
 
-    def add(self, kind: str, expression: Expr, *, table: str | None = None) -> Expr:
-        """The column that holds the expression, as it is called from outside."""
-        text = expression.sql("clickhouse")
-        if text not in self._names:
-            self._names[text] = f"{kind}_{self._kinds[kind]}"
+    def add(self, kind: str, of: Hashable, build: Callable[[], Expr], table: str | None = None) -> Expr:
+        """The column of a kind that is about this, built when it is new."""
+        if (name := self._names.get((kind, of))) is None:
+            name = self._names[kind, of] = f"{kind}_{self._kinds[kind]}"
             self._kinds[kind] += 1
-            self._columns.append(exp.alias_(expression, self._names[text]))
-        return column(self._names[text], table)
+            self.aliased.append(exp.alias_(build(), name, copy=False))
+        return column(name, table)
 
-    def aliased(self) -> list[Expr]:
-        """What to select."""
-        return self._columns
+
+def _longest_window(nodes: Sequence[Node]) -> int | None:
+    """The window beyond which no event needs to be read; None when one has no end."""
+    leaves = [leaf for node in nodes for leaf in conditions(node) if isinstance(leaf, Measured)]
+    lengths = [leaf.figure.events.within for leaf in leaves]
+    return max((length for length in lengths if length is not None), default=0) if None not in lengths else None
+
+
+def now() -> Expr:
+    """The moment that is asked about."""
+    return parameter("now", "Int64")
 
 
 def _plan(query: exp.Select, parameters: Parameters) -> Plan:

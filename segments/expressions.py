@@ -7,6 +7,7 @@ A JSON value is held as its text as `JSONExtractRaw` writes it: no space around 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlglot import exp
@@ -35,7 +36,12 @@ class Parameters:
 
 def parameter(name: str, kind: str) -> Expr:
     """The place of a parameter."""
-    return exp.Placeholder(this=name, kind=exp.DataType.build(kind, dialect="clickhouse"))
+    return exp.Placeholder(this=name, kind=_type(kind).copy())
+
+
+@cache
+def _type(kind: str) -> exp.DataType:
+    return exp.DataType.build(kind, dialect="clickhouse")
 
 
 def call(name: str, *arguments: Expr) -> Expr:

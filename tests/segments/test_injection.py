@@ -40,7 +40,7 @@ FUNCTIONS = {
         "least",
         "greatest",
     ),
-    *("if", "ifNull", "arrayMap", "arrayFilter", "arrayExists", "arrayMin", "arrayPushBack", "arrayConcat", "min"),
+    *("if", "ifNull", "arrayMap", "arrayFilter", "arrayExists", "arrayMin", "arrayPushBack", "arrayConcat", "minIf"),
     *("countIf", "sumIf", "argMax", "argMaxIf", "count", "sumForEach", "groupArrayIf", "arrayElement"),
     *("toUnixTimestamp64Milli", "fromUnixTimestamp64Milli", "parseDateTime64BestEffortOrNull"),
 }

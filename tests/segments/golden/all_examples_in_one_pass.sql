@@ -12,58 +12,31 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
+  profile_id,
   [
-    measured.figure_0 >= {p3: Int128} OR measured.figure_1 >= {p4: UInt64},
-    measured.figure_2 >= {p7: UInt64} AND NOT measured.figure_3 >= {p7: UInt64},
-    measured.figure_1 >= {p7: UInt64} AND NOT measured.figure_4 >= {p7: UInt64},
-    (
-      startsWith(stated.trait_0, '"')
-      AND has({p11: Array(String)}, JSONExtractString(stated.trait_0))
-    )
-    AND measured.figure_5 >= {p15: UInt64}
+    measured.holds_0 OR measured.holds_1,
+    measured.holds_2 AND NOT measured.holds_3,
+    measured.holds_4 AND NOT measured.holds_5,
+    stated.holds_0 AND measured.holds_6
   ] AS holds,
   measured.due_0 AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
-  SELECT
-    profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p9: String}), {p10: String}) AS trait_0
-  FROM (
-    SELECT
-      anchor_id,
-      name,
-      rank,
-      value
-    FROM traits
-    WHERE
-      name IN {p18: Array(String)}
-      AND anchor_id IN (
-        SELECT
-          anchor_id
-        FROM anchors
-      )
-  ) AS facts
-  INNER JOIN anchors
-    USING (anchor_id)
-  GROUP BY
-    profile_id
-) AS stated
-  USING (profile_id)
-LEFT JOIN (
   SELECT
     profile_id,
     sumIf(toInt128(amount_0), is_0 AND past_0) AS figure_0,
+    figure_0 >= {p3: Int128} AS holds_0,
     countIf(is_0 AND past_0) AS figure_1,
+    figure_1 >= {p4: UInt64} AS holds_1,
     countIf(is_1 AND recent_0) AS figure_2,
+    figure_2 >= {p7: UInt64} AS holds_2,
     countIf(is_0 AND recent_0) AS figure_3,
+    figure_3 >= {p7: UInt64} AS holds_3,
+    figure_1 >= {p7: UInt64} AS holds_4,
     countIf(is_0 AND recent_1) AS figure_4,
+    figure_4 >= {p7: UInt64} AS holds_5,
     countIf(is_0 AND recent_1 AND passes_0 AND passes_1) AS figure_5,
-    min(turns_0) AS due_0
+    figure_5 >= {p15: UInt64} AS holds_6,
+    minIf(turn_0, turn_0 > 0) AS due_0
   FROM (
     SELECT
       anchor_id,
@@ -100,7 +73,7 @@ LEFT JOIN (
           ),
           4611686018427387904
         )
-      ) AS turns_0
+      ) AS turn_0
     FROM events
     WHERE
       (
@@ -117,9 +90,35 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS measured
+INNER JOIN (
+  SELECT
+    profile_id,
+    JSONExtractRaw(argMaxIf(value, rank, name = {p9: String}), {p10: String}) AS trait_0,
+    startsWith(trait_0, '"')
+    AND has({p11: Array(String)}, JSONExtractString(trait_0)) AS holds_0
+  FROM (
+    SELECT
+      anchor_id,
+      name,
+      rank,
+      value
+    FROM traits
+    WHERE
+      name IN {p18: Array(String)}
+      AND anchor_id IN (
+        SELECT
+          anchor_id
+        FROM anchors
+      )
+  ) AS facts
+  RIGHT JOIN anchors
+    USING (anchor_id)
+  GROUP BY
+    profile_id
+) AS stated
   USING (profile_id)

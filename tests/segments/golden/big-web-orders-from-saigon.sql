@@ -12,50 +12,15 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [
-    (
-      startsWith(stated.trait_0, '"')
-      AND has({p2: Array(String)}, JSONExtractString(stated.trait_0))
-    )
-    AND measured.figure_0 >= {p10: UInt64}
-  ] AS holds,
+  profile_id,
+  [stated.holds_0 AND measured.holds_0] AS holds,
   measured.due_0 AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
-  SELECT
-    profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String}), {p1: String}) AS trait_0
-  FROM (
-    SELECT
-      anchor_id,
-      name,
-      rank,
-      value
-    FROM traits
-    WHERE
-      name IN {p12: Array(String)}
-      AND anchor_id IN (
-        SELECT
-          anchor_id
-        FROM anchors
-      )
-  ) AS facts
-  INNER JOIN anchors
-    USING (anchor_id)
-  GROUP BY
-    profile_id
-) AS stated
-  USING (profile_id)
-LEFT JOIN (
   SELECT
     profile_id,
     countIf(is_0 AND recent_0 AND passes_0 AND passes_1) AS figure_0,
-    min(turns_0) AS due_0
+    figure_0 >= {p10: UInt64} AS holds_0,
+    minIf(turn_0, turn_0 > 0) AS due_0
   FROM (
     SELECT
       anchor_id,
@@ -74,7 +39,7 @@ LEFT JOIN (
           ),
           4611686018427387904
         )
-      ) AS turns_0
+      ) AS turn_0
     FROM events
     WHERE
       (
@@ -89,9 +54,34 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS measured
+INNER JOIN (
+  SELECT
+    profile_id,
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String}), {p1: String}) AS trait_0,
+    startsWith(trait_0, '"') AND has({p2: Array(String)}, JSONExtractString(trait_0)) AS holds_0
+  FROM (
+    SELECT
+      anchor_id,
+      name,
+      rank,
+      value
+    FROM traits
+    WHERE
+      name IN {p12: Array(String)}
+      AND anchor_id IN (
+        SELECT
+          anchor_id
+        FROM anchors
+      )
+  ) AS facts
+  RIGHT JOIN anchors
+    USING (anchor_id)
+  GROUP BY
+    profile_id
+) AS stated
   USING (profile_id)

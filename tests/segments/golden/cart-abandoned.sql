@@ -12,20 +12,17 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [measured.figure_0 >= {p3: UInt64} AND NOT measured.figure_1 >= {p3: UInt64}] AS holds,
+  profile_id,
+  [measured.holds_0 AND NOT measured.holds_1] AS holds,
   measured.due_0 AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
   SELECT
     profile_id,
     countIf(is_0 AND recent_0) AS figure_0,
+    figure_0 >= {p3: UInt64} AS holds_0,
     countIf(is_1 AND recent_0) AS figure_1,
-    min(turns_0) AS due_0
+    figure_1 >= {p3: UInt64} AS holds_1,
+    minIf(turn_0, turn_0 > 0) AS due_0
   FROM (
     SELECT
       anchor_id,
@@ -44,7 +41,7 @@ LEFT JOIN (
           ),
           4611686018427387904
         )
-      ) AS turns_0
+      ) AS turn_0
     FROM events
     WHERE
       (
@@ -64,9 +61,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS measured
-  USING (profile_id)

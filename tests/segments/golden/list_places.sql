@@ -12,19 +12,15 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [measured.figure_0 >= {p6: UInt64}] AS holds,
+  profile_id,
+  [measured.holds_0] AS holds,
   measured.due_0 AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
   SELECT
     profile_id,
     countIf(is_0 AND past_0 AND passes_0) AS figure_0,
-    min(turns_0) AS due_0
+    figure_0 >= {p6: UInt64} AS holds_0,
+    minIf(turn_0, turn_0 > 0) AS due_0
   FROM (
     SELECT
       anchor_id,
@@ -48,7 +44,7 @@ LEFT JOIN (
           ),
           4611686018427387904
         )
-      ) AS turns_0
+      ) AS turn_0
     FROM events
     WHERE
       type = {p0: String} AND anchor_id IN (
@@ -57,9 +53,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS measured
-  USING (profile_id)

@@ -12,30 +12,24 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [
+  profile_id,
+  [stated.holds_0] AS holds,
+  toInt64(0) AS due
+FROM (
+  SELECT
+    profile_id,
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
     (
-      startsWith(stated.trait_0, '"')
+      startsWith(trait_0, '"')
       AND match(
-        JSONExtractString(stated.trait_0),
+        JSONExtractString(trait_0),
         '^(?:19|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\\.[0-9]{1,9})?)?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$'
       )
     )
     AND ifNull(
-      toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(JSONExtractString(stated.trait_0), 3, 'UTC')) < {p1: Int64},
+      toUnixTimestamp64Milli(parseDateTime64BestEffortOrNull(JSONExtractString(trait_0), 3, 'UTC')) < {p1: Int64},
       0
-    )
-  ] AS holds,
-  toInt64(0) AS due
-FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
-  SELECT
-    profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0
+    ) AS holds_0
   FROM (
     SELECT
       anchor_id,
@@ -51,9 +45,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS stated
-  USING (profile_id)

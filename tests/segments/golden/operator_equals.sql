@@ -12,21 +12,14 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [
-    startsWith(stated.trait_0, '"')
-    AND JSONExtractString(stated.trait_0) = {p1: String}
-  ] AS holds,
+  profile_id,
+  [stated.holds_0] AS holds,
   toInt64(0) AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    startsWith(trait_0, '"') AND JSONExtractString(trait_0) = {p1: String} AS holds_0
   FROM (
     SELECT
       anchor_id,
@@ -42,9 +35,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS stated
-  USING (profile_id)

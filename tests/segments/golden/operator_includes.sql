@@ -12,23 +12,17 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [
-    arrayExists(
-      item -> startsWith(item, '"') AND JSONExtractString(item) = {p1: String},
-      JSONExtractArrayRaw(stated.trait_0)
-    )
-  ] AS holds,
+  profile_id,
+  [stated.holds_0] AS holds,
   toInt64(0) AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    arrayExists(
+      item -> startsWith(item, '"') AND JSONExtractString(item) = {p1: String},
+      JSONExtractArrayRaw(trait_0)
+    ) AS holds_0
   FROM (
     SELECT
       anchor_id,
@@ -44,9 +38,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS stated
-  USING (profile_id)

@@ -12,28 +12,21 @@ WITH anchors AS (
     argMax(present, version) = 1
 )
 SELECT
-  known.profile_id AS profile_id,
-  [
-    stated.trait_0 = toString({p1: Bool})
-    OR (
-      startsWith(stated.trait_0, '"')
-      AND has({p2: Array(String)}, JSONExtractString(stated.trait_0))
-    )
-    OR (
-      match(stated.trait_0, '^[-0-9]')
-      AND has({p3: Array(Float64)}, JSONExtractFloat(stated.trait_0))
-    )
-  ] AS holds,
+  profile_id,
+  [stated.holds_0] AS holds,
   toInt64(0) AS due
 FROM (
-  SELECT DISTINCT
-    profile_id
-  FROM anchors
-) AS known
-LEFT JOIN (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0
+    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    trait_0 = toString({p1: Bool})
+    OR (
+      startsWith(trait_0, '"') AND has({p2: Array(String)}, JSONExtractString(trait_0))
+    )
+    OR (
+      match(trait_0, '^[-0-9]')
+      AND has({p3: Array(Float64)}, JSONExtractFloat(trait_0))
+    ) AS holds_0
   FROM (
     SELECT
       anchor_id,
@@ -49,9 +42,8 @@ LEFT JOIN (
         FROM anchors
       )
   ) AS facts
-  INNER JOIN anchors
+  RIGHT JOIN anchors
     USING (anchor_id)
   GROUP BY
     profile_id
 ) AS stated
-  USING (profile_id)

@@ -15,24 +15,17 @@ FROM (
       argMax(present, version) = 1
   )
   SELECT
-    known.profile_id AS profile_id,
-    [
-      measured.figure_0 >= {p3: Int128} OR measured.figure_1 >= {p4: UInt64},
-      measured.figure_0 >= {p3: Int128},
-      measured.figure_1 >= {p4: UInt64}
-    ] AS holds,
+    profile_id,
+    [measured.holds_0 OR measured.holds_1, measured.holds_0, measured.holds_1] AS holds,
     measured.due_0 AS due
   FROM (
-    SELECT DISTINCT
-      profile_id
-    FROM anchors
-  ) AS known
-  LEFT JOIN (
     SELECT
       profile_id,
       sumIf(toInt128(amount_0), is_0 AND past_0) AS figure_0,
+      figure_0 >= {p3: Int128} AS holds_0,
       countIf(is_0 AND past_0) AS figure_1,
-      min(turns_0) AS due_0
+      figure_1 >= {p4: UInt64} AS holds_1,
+      minIf(turn_0, turn_0 > 0) AS due_0
     FROM (
       SELECT
         anchor_id,
@@ -60,15 +53,14 @@ FROM (
             ),
             4611686018427387904
           )
-        ) AS turns_0
+        ) AS turn_0
       FROM events
       WHERE
         type = {p0: String} AND name = {p1: String}
     ) AS facts
-    INNER JOIN anchors
+    RIGHT JOIN anchors
       USING (anchor_id)
     GROUP BY
       profile_id
   ) AS measured
-    USING (profile_id)
 ) AS answers
