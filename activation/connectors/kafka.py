@@ -20,9 +20,9 @@ SERVER = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}"
 class KafkaSettings(ConnectorSettings):
     """Which Kafka, which topic, and how to log in."""
 
-    addresses = ("servers",)
+    addresses = ("bootstrap_servers", "protocol")
 
-    servers: str = Field(
+    bootstrap_servers: str = Field(
         pattern=rf"^{SERVER}(?:,{SERVER})*$",
         description="Bootstrap servers.",
         examples=["kafka-1.example:9092,kafka-2.example:9092"],
@@ -57,7 +57,7 @@ class Kafka(Connector[KafkaSettings]):
     def build(self, settings: KafkaSettings, batch: Batch) -> Sequence[KafkaRequest]:
         """One request; its messages are the JSON of each change, with its id among the headers."""
         cluster = KafkaCluster(
-            settings.servers, settings.protocol, settings.mechanism, settings.username, settings.password
+            settings.bootstrap_servers, settings.protocol, settings.mechanism, settings.username, settings.password
         )
         members = tuple(range(len(batch.changes)))
         return [KafkaRequest(members, cluster, settings.topic, tuple(message(change) for change in batch.changes))]

@@ -116,7 +116,7 @@ async def test_another_key_says_what_to_do(platform: Platform, monkeypatch: pyte
         (hook(secret="topsecret"), "settings.secret"),
         (hook(colour="red"), "settings.colour"),
         (hook(headers={"authorization": "a\nb"}), "settings.headers"),
-        (DestinationBody(connector="kafka", settings={"topic": "vip"}), "settings.servers"),
+        (DestinationBody(connector="kafka", settings={"topic": "vip"}), "settings.bootstrap_servers"),
     ],
 )
 async def test_unusable_definitions_are_refused(platform: Platform, body: DestinationBody, path: str) -> None:

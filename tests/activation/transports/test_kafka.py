@@ -46,7 +46,7 @@ async def created(servers: str) -> str:
 async def test_messages_arrive_in_order_with_their_ids(kafka_bootstrap: str) -> None:
     """Key, value and headers are on the topic once each; a second send goes through the same producer."""
     topic, sender = await created(kafka_bootstrap), transport()
-    settings = KafkaSettings(servers=kafka_bootstrap, topic=topic)
+    settings = KafkaSettings(bootstrap_servers=kafka_bootstrap, topic=topic)
     for numbers in (range(3), range(3, 6)):
         changes = [sample_change(number) for number in numbers]
         [built] = Kafka().build(settings, Batch("stream", changes, 0))

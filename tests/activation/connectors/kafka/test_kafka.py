@@ -21,7 +21,7 @@ class TestKafka(ConnectorContract):
 
     connector = Kafka()
     settings: ClassVar[dict[str, Any]] = {
-        "servers": "kafka-1.example:9093,[2001:db8::1]:9093",
+        "bootstrap_servers": "kafka-1.example:9093,[2001:db8::1]:9093",
         "topic": "cdp.vip",
         "protocol": "SASL_SSL",
         "mechanism": "SCRAM-SHA-512",
@@ -33,7 +33,7 @@ class TestKafka(ConnectorContract):
 
 def test_the_key_is_the_profile() -> None:
     """All changes of a person go to one partition, and each carries its delivery id."""
-    settings = KafkaSettings(servers="kafka:9092", topic="vip")
+    settings = KafkaSettings(bootstrap_servers="kafka:9092", topic="vip")
     [request] = Kafka().build(settings, Batch("stream", [sample_change(1), sample_change(2)], 0))
 
     assert [message.key.decode() for message in request.messages] == [sample_change(n).profile_id for n in (1, 2)]
@@ -42,7 +42,7 @@ def test_the_key_is_the_profile() -> None:
 
 def test_a_message_that_is_too_large_fails_alone() -> None:
     """What the Kafka will never take is set aside; what it did not take now is tried again."""
-    settings = KafkaSettings(servers="kafka:9092", topic="vip")
+    settings = KafkaSettings(bootstrap_servers="kafka:9092", topic="vip")
     [request] = Kafka().build(settings, Batch("stream", [sample_change(n) for n in range(3)], 0))
     reply = Reply(200, 0, refused={1: TOO_LARGE, 2: "NotLeaderForPartitionError"})
 
@@ -56,12 +56,12 @@ def test_a_message_that_is_too_large_fails_alone() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"servers": "kafka", "topic": "vip"},
-        {"servers": "kafka:9092,", "topic": "vip"},
-        {"servers": "http://kafka:9092", "topic": "vip"},
-        {"servers": "kafka:9092", "topic": "a/b"},
-        {"servers": "kafka:9092", "topic": ""},
-        {"servers": "kafka:9092", "topic": "vip", "protocol": "SASL_SSL"},
+        {"bootstrap_servers": "kafka", "topic": "vip"},
+        {"bootstrap_servers": "kafka:9092,", "topic": "vip"},
+        {"bootstrap_servers": "http://kafka:9092", "topic": "vip"},
+        {"bootstrap_servers": "kafka:9092", "topic": "a/b"},
+        {"bootstrap_servers": "kafka:9092", "topic": ""},
+        {"bootstrap_servers": "kafka:9092", "topic": "vip", "protocol": "SASL_SSL"},
     ],
 )
 def test_unusable_settings_are_refused(settings: dict[str, Any]) -> None:
