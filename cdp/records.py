@@ -7,7 +7,7 @@ Moments are milliseconds since the epoch; ids of anchors and profiles are UUID t
 
 from __future__ import annotations
 
-import uuid
+import os
 import zlib
 from typing import Any, Literal
 
@@ -44,8 +44,8 @@ class RawBatch(Struct, omit_defaults=True):
 class QuarantinedEvent(Struct, omit_defaults=True):
     """An event kept aside. `body` is text as received (it may be no JSON); `path` leads to the fault in it.
 
-    `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`): a replay
-    needs it. `status` tells the latest that happened to it: a later record with the same `id` replaces an earlier one.
+    `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`): a
+    replay needs it. `status` tells the latest that happened: a later record with the same `id` replaces an earlier one.
     """
 
     id: str
@@ -279,7 +279,7 @@ def partition_of(key: str | bytes, partitions: int) -> int:
 
 def new_trace_id() -> str:
     """A fresh trace id: 32 hex digits, as W3C Trace Context has them."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 ACCEPTED_MARK = "raw-"

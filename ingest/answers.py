@@ -19,6 +19,7 @@ from ingest.bodies import SlowError
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+# Without it a web page cannot read Retry-After and comes back too soon.
 EXPOSED = (b"access-control-expose-headers", b"Retry-After")
 # What SDKs send, besides what a preflight asks for: Segment, RudderStack, Jitsu, and tracing libraries in pages.
 ALLOWED = "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-write-key, traceparent"
@@ -49,7 +50,7 @@ def succeeded(trace_id: str, results: list[dict[str, Any]]) -> Answer:
 def refused(status: int, code: str, message: str, *, path: str = "", more: Headers | None = None) -> Answer:
     """Nothing was stored."""
     body = {"success": False, "code": code, "message": message} | ({"path": path} if path else {})
-    return Answer(status, encode(body), [JSON, *(more or ())])
+    return Answer(status, encode(body), [JSON, EXPOSED, *(more or ())])
 
 
 def failed(error: CdpError) -> Answer:
@@ -83,12 +84,11 @@ def preflight(headers: Mapping[bytes, bytes]) -> Answer:
 def cors(origin: bytes | None) -> Headers:
     """Any page may read the answer. With credentials too, because beacons carry cookies: no cookie is read here."""
     if origin is None:
-        return [(b"access-control-allow-origin", b"*"), EXPOSED]
+        return [(b"access-control-allow-origin", b"*")]
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
         (b"vary", b"Origin"),
-        EXPOSED,
     ]
 
 

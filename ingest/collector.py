@@ -27,14 +27,15 @@ from cdp.records import encode
 from cdp.service import Health, Platform, Receive, Scope, Send
 from cdp.streams.base import Draft
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
-from ingest import bodies, metrics, sdk_settings
+from ingest import bodies, sdk_settings
 from ingest.answers import JSON, Answer, failed, give, preflight, refused, succeeded
 from ingest.bodies import GoneError
 from ingest.envelopes import Partitions, Receipt, quarantine_drafts, quarantined, raw_drafts, results
 from ingest.keys import Source, Sources, WriteKeyError
+from ingest.metrics import FIGURES
 from ingest.paths import Route, is_ours, route_of
 from ingest.sources import pixel
-from ingest.sources.segment import Limits, Opened, Reading, Refusal, SegmentReader
+from ingest.sources.segment import Limits, Opened, Refusal, SegmentReader
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Collector:
     async def start(self) -> None:
         """Take requests."""
         self._stopping = False
-        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
+        FIGURES.in_flight = lambda: self._in_flight
 
     async def stop(self) -> None:
         """Send new requests away, and wait for those under way."""
@@ -90,65 +91,42 @@ class Collector:
         """Answer one request."""
         headers = dict(scope["headers"])
         route = route_of(scope["path"])
+        name = route.name if route else "none"
         try:
             answer = await self._answered(route, scope, headers, receive)
         except GoneError:
-            metrics.requests(route.name if route else "none", GONE).inc()
+            FIGURES.requests[name, GONE] += 1
             return
-        metrics.requests(route.name if route else "none", answer.status).inc()
+        FIGURES.requests[name, answer.status] += 1
         await give(send, answer, headers.get(b"origin"))
 
     async def _answered(
         self, route: Route | None, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
     ) -> Answer:
-        method = scope["method"]
         if route is None:
             return refused(404, "not_found", f"Nothing is at {scope['path'][:200]}.")
+        method = scope["method"]
         if method == "OPTIONS":
             return preflight(headers)
         if method != route.method and not (method == "HEAD" and route.method == "GET"):
             allow = [(b"allow", b"POST, OPTIONS" if route.method == "POST" else b"GET, HEAD, OPTIONS")]
             return refused(405, "method_not_allowed", f"Use {route.method} here.", more=allow)
-        answer = await self._tried(route, scope, headers, receive)
-        return answer._replace(body=pixel.GIF, headers=(GIF,)) if route.work == "pixel" else answer
-
-    async def _tried(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
         try:
-            return await self._work(route, scope, headers, receive)
+            if route.work in ("events", "pixel"):
+                answer = await self._take(route, scope, headers, receive)
+            else:
+                answer = self._told(route, scope, headers)
         except GoneError:
             raise
         except CdpError as error:
-            metrics.REFUSED.labels(error.code).inc()
-            return failed(error)
+            FIGURES.refused[error.code] += 1
+            answer = failed(error)
         except Exception as error:
             log.exception("collector.failed", route=route.name)
-            return failed(CdpError(str(error)))
-
-    async def _work(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
-        if route.work in ("events", "pixel"):
-            return await self._admitted(route, scope, headers, receive)
-        if route.work == "series":  # counts of Segment's SDK about itself: taken so that it is content, kept nowhere
-            return Answer(200, b'{"success":true}')
-        if route.work == "script":
-            return _script(headers)
-        if route.work == "settings":
-            return self._sdk_settings(route.write_key, scope, headers)
-        return self._source_config(scope, headers)
+            answer = failed(CdpError(str(error)))
+        return answer._replace(body=pixel.GIF, headers=(GIF,)) if route.work == "pixel" else answer
 
     # --- events ---------------------------------------------------------------------------------------
-
-    async def _admitted(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
-        if self._stopping or self._in_flight >= self._limits.max_in_flight:
-            reason = "The collector is stopping." if self._stopping else "Too many requests at once."
-            raise TransientError(reason, retry_after=RETRY_AFTER, code="overloaded")
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            return await self._take(route, scope, headers, receive)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
 
     async def _take(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
         """Take one request's events.
@@ -159,25 +137,50 @@ class Collector:
         4. judge each event alone
         5. append all of them at once, and wait until they are durable
         """
-        trace_id = trace_of(scope["headers"])
-        write_key = self._sources.basic(headers.get(b"authorization", b""))
-        source = self._sources.of(write_key) if write_key else None
-        body = await self._body(route, scope, headers, receive)
-        kind = route.kind
-        opened = self._reader.open_batch(body) if kind is None else self._reader.open_single(body, kind)
-        if isinstance(opened, Refusal):
-            raise InvalidError(opened.message, path=opened.path, code=opened.code)
-        source = self._source(source, opened, scope, headers)
-        reading = self._reader.read(opened)
-        client = scope.get("client")
-        receipt = Receipt(source.key, trace_id, self._clock.now(), client[0] if client else None)
-        return await self._kept(reading, opened, receipt)
+        self._admit()
+        try:
+            write_key = self._sources.basic(headers.get(b"authorization", b""))
+            source = self._sources.of(write_key) if write_key else None
+            opened = self._opened(route, await self._body(route, scope, headers, receive))
+            source = self._source(source, opened, scope, headers)
+            reading = self._reader.read(opened)
+            client = scope.get("client")
+            address = client[0] if client else None
+            receipt = Receipt(source.key, trace_of(scope["headers"]), self._clock.now(), address)
+            drafts = list(raw_drafts(reading.accepted, opened, receipt, self._partitions))
+            aside = quarantined(reading.faults, opened, receipt) if reading.faults else []
+            if aside:
+                keys = [fault.key for fault in reading.faults]
+                drafts += quarantine_drafts(aside, keys, self._partitions.quarantined)
+            if drafts:
+                await self._append(drafts)
+            FIGURES.events[source.key, "accepted"] += len(reading.accepted)
+            FIGURES.events[source.key, "quarantined"] += len(aside)
+            return succeeded(receipt.trace_id, results(aside, reading.faults) if aside else [])
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    def _admit(self) -> None:
+        if self._stopping or self._in_flight >= self._limits.max_in_flight:
+            reason = "The collector is stopping." if self._stopping else "Too many requests at once."
+            raise TransientError(reason, retry_after=RETRY_AFTER, code="overloaded")
+        self._in_flight += 1
+        self._idle.clear()
 
     async def _body(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         if route.work == "pixel":
             return pixel.event_of(scope["query_string"])
         limits = self._limits
         return await bodies.read(receive, headers, limit=limits.max_body_bytes, seconds=limits.body_timeout_seconds)
+
+    def _opened(self, route: Route, body: bytes) -> Opened:
+        kind = route.kind
+        opened = self._reader.open_batch(body) if kind is None else self._reader.open_single(body, kind)
+        if isinstance(opened, Refusal):
+            raise InvalidError(opened.message, path=opened.path, code=opened.code)
+        return opened
 
     def _source(self, source: Source | None, opened: Opened, scope: Scope, headers: Mapping[bytes, bytes]) -> Source:
         """Who sends, by the first write key in the order of trust: Basic, body, query, X-Write-Key, Bearer."""
@@ -194,20 +197,6 @@ class Collector:
             raise WriteKeyError("This source takes no events from this web page.", code="origin_not_allowed")
         return source
 
-    async def _kept(self, reading: Reading, opened: Opened, receipt: Receipt) -> Answer:
-        drafts = list(raw_drafts(reading.accepted, opened, receipt, self._partitions))
-        aside = quarantined(reading.faults, opened, receipt) if reading.faults else []
-        if aside:
-            keys = [fault.key for fault in reading.faults]
-            drafts += quarantine_drafts(aside, keys, self._partitions.quarantined)
-        if drafts:
-            await self._append(drafts)
-        if reading.accepted:
-            metrics.events(receipt.source, "accepted").inc(len(reading.accepted))
-        if aside:
-            metrics.events(receipt.source, "quarantined").inc(len(aside))
-        return succeeded(receipt.trace_id, results(aside, reading.faults))
-
     async def _append(self, drafts: list[Draft]) -> None:
         start = time.perf_counter()
         try:
@@ -217,9 +206,18 @@ class Collector:
             log.warning("collector.not_durable", reason=error.message)
             raise
         self._trouble = ""
-        metrics.APPEND.observe(time.perf_counter() - start)
+        FIGURES.appended(time.perf_counter() - start)
 
     # --- what SDKs fetch ------------------------------------------------------------------------------
+
+    def _told(self, route: Route, scope: Scope, headers: Mapping[bytes, bytes]) -> Answer:
+        if route.work == "series":  # counts of Segment's SDK about itself: taken so that it is content, kept nowhere
+            return Answer(200, b'{"success":true}')
+        if route.work == "script":
+            return _script(headers)
+        if route.work == "settings":
+            return self._sdk_settings(route.write_key, scope, headers)
+        return self._source_config(scope, headers)
 
     def _sdk_settings(self, write_key: str, scope: Scope, headers: Mapping[bytes, bytes]) -> Answer:
         write_key = unquote(write_key)

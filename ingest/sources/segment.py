@@ -450,6 +450,8 @@ def _shape(error: ValidationError) -> Refusal:
 
 def _plain(raw: Raw) -> str:
     """A JSON string as text; anything else is empty."""
+    if not len(raw):
+        return ""
     try:
         return _text(raw)
     except (DecodeError, UnicodeDecodeError, RecursionError):

@@ -238,13 +238,14 @@ async def test_preflight_of_nonsense(collector: Collector) -> None:
 async def test_every_answer_can_be_read_by_any_page(
     method: str, path: str, key: str, origin: str | None, collector: Collector
 ) -> None:
-    """Errors too, and `Retry-After` with them."""
+    """Errors too, and with them `Retry-After`."""
     headers = {**authorization(key), **({"Origin": origin} if origin else {})}
     reply = await Client(collector).ask(method, path, headers, [json.dumps(EVENT).encode()])
 
     assert reply.headers["access-control-allow-origin"] == (origin or "*")
     assert ("Origin" in reply.headers.get("vary", "")) == (origin is not None)
-    assert "Retry-After" in reply.headers["access-control-expose-headers"]
+    if reply.status >= 400 and reply.headers["content-type"] != "image/gif":
+        assert "Retry-After" in reply.headers["access-control-expose-headers"]
 
 
 # --- what is written ------------------------------------------------------------------------------
@@ -370,7 +371,9 @@ async def test_settings_of_segment_sdks(path: str, collector: Collector) -> None
     client = Client(collector)
     reply = await client.ask("GET", path.format(WRITE_KEY), {"Host": "cdp.shop.vn:8443"})
     settings = reply.json()
-    assert settings["integrations"]["Segment.io"] == settings["integrations"]["Customer.io Data Pipelines"]
+    assert (
+        settings["integrations"]["Segment.io"].items() >= settings["integrations"]["Customer.io Data Pipelines"].items()
+    )
     segment = settings["integrations"]["Segment.io"]
     assert (segment["apiKey"], segment["apiHost"], segment["protocol"]) == (WRITE_KEY, "cdp.shop.vn:8443/v1", "http")
     assert settings["metrics"] == {"sampleRate": 0}
