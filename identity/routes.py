@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 import structlog
 from fastapi import APIRouter, Depends, Path, Query
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from cdp import profiles
 from cdp.auth import Caller, platform, require
@@ -100,12 +101,21 @@ def wing(opened: Opened) -> Wing:
 
 Here = Annotated[Wing, Depends(wing)]
 
+
+class Word(StringConvertor):
+    """A part of a path up to the first colon, so that a value may hold more of them."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("word", Word())
+
 reading = APIRouter(prefix="/api/v1/profiles", tags=["profiles"])
 deciding = APIRouter(prefix="/api/v1/identity", tags=["identity"])
 
 
 @reading.get(
-    "/{type}:{value:path}/explain", summary="Explain why a profile is one person", operation_id="explain_profile"
+    "/{type:word}:{value:path}/explain", summary="Explain why a profile is one person", operation_id="explain_profile"
 )
 async def explain(
     type: TypeName,
@@ -134,7 +144,7 @@ async def explain(
     )
 
 
-@reading.get("/{type}:{value:path}", summary="Read a profile", operation_id="read_profile")
+@reading.get("/{type:word}:{value:path}", summary="Read a profile", operation_id="read_profile")
 async def read_profile(
     type: TypeName,
     value: ValueText,

@@ -79,9 +79,10 @@ async def _all(state: Redis, where: Keys, most: int) -> tuple[dict[Anchor, Obser
         if len(found) == PAGE:
             observations |= await _read(state, found, len(start))
             found.clear()
-        if len(observations) >= most:
+        if len(observations) > most:
             return observations, False
-    return observations | await _read(state, found, len(start)), True
+    observations |= await _read(state, found, len(start))
+    return observations, len(observations) <= most
 
 
 async def _around(
@@ -93,7 +94,7 @@ async def _around(
     while frontier:
         fresh = await people.observations(frontier)
         observations |= fresh
-        if len(observations) >= most:
+        if len(observations) > most:
             return observations, False
         values = {value for one in fresh.values() for value in one.identifiers}
         postings = sorted({where.posting(value) for value in values} - asked)

@@ -1,0 +1,339 @@
+"""People through the API: found, explained, joined, parted, reviewed; rules tried; the graph made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import Raw
+
+from cdp.records import RawBatch, RawEvent, encode
+from cdp.service import Platform
+from cdp.streams.base import Message
+from cdp.testing import START
+from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES
+from cdp.warehouse.loader import Loader
+from identity.resolver import Resolver
+from identity.routes import router
+from tests.cdp.apps import add_token, api
+from tests.waiting import eventually
+
+DEVICE = "53a322b7-89c7-40ae-b485-187d61233e4d"
+PROFILES = "/api/v1/profiles"
+IDENTITY = "/api/v1/identity"
+
+
+class House:
+    """The parts, a resolver and a loader, without their loops."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self._resolver = Resolver(platform.log, platform.state, platform.settings, platform.clock)
+        self._loader = Loader(platform.log, platform.warehouse, platform.state, platform.settings.state.prefix, pace=0)
+        self._read = {EVENTS_RESOLVED.name: 0, IDENTITY_CHANGES.name: 0}
+        self._offset = 0
+        self._at = START
+
+    async def send(self, *bodies: dict[str, Any]) -> None:
+        """Events are sent, resolved and stored; each is received a second after the one before."""
+        for body in bodies:
+            self._at += 1_000
+            event = RawEvent(f"m-{self._at}", body.get("type", "track"), Raw(json.dumps(body).encode()))
+            value = encode(RawBatch("web", "trace", self._at, [event]))
+            await self._resolver.handle([Message(EVENTS_RAW.name, 0, self._offset, self._at, value, 1, "web")])
+            self._offset += 1
+        await self.load()
+
+    async def load(self) -> None:
+        """What is on the log reaches the warehouse."""
+        reader = await self.platform.log.reader([EVENTS_RESOLVED, IDENTITY_CHANGES], start="earliest")
+        messages: list[Message] = []
+        while batch := await reader.read(limit=1_000, timeout=0.02):
+            messages += batch
+        await reader.close()
+        await self._loader.handle(messages)
+
+
+@pytest.fixture
+def house(platform: Platform) -> House:
+    """The parts that the routes read."""
+    return House(platform)
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the admin's token."""
+    async with api(house.platform, routers=[router]) as client:
+        yield client
+
+
+async def person(client: httpx.AsyncClient, identifier: str, **query: str) -> dict[str, Any]:
+    """The profile."""
+    answer = await client.get(f"{PROFILES}/{identifier}", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def post(client: httpx.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    """A decision that is accepted."""
+    answer = await client.post(f"{IDENTITY}/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+LAN = {
+    "type": "identify",
+    "userId": "lan/1:x:%y",
+    "anonymousId": DEVICE,
+    "traits": {"email": "Lan+shop@Gmail.com", "phone": "0905 123 456", "name": "Nguyễn Thị Lan"},
+}
+PAGE = {"type": "page", "anonymousId": DEVICE, "name": "Áo dài"}
+
+
+async def test_a_person_is_found_by_whatever_identifies_them(house: House, client: httpx.AsyncClient) -> None:
+    """By account, by mailbox and number however written, by device, by profile id: one profile, all that is known."""
+    await house.send(PAGE, LAN)
+    found = await person(client, "email:lan@gmail.com")
+    same = [
+        "user_id:lan/1:x:%25y",
+        "user_id:lan%2F1%3Ax%3A%25y",
+        "email:L.A.N@googlemail.com",
+        "phone:%2B84905123456",
+        "phone:+84905123456",
+        "phone:84 905.123.456",
+        f"anonymous_id:{DEVICE}",
+        f"profile_id:{found['profile_id']}",
+    ]
+    for identifier in same:
+        assert (await person(client, identifier))["profile_id"] == found["profile_id"], identifier
+    assert [(one["type"], one["value"]) for one in found["identifiers"]] == [
+        ("user_id", "lan/1:x:%y"),
+        ("email", "lan@gmail.com"),
+        ("phone", "+84905123456"),
+    ]
+    assert found["identifiers"][0]["sources"] == ["web"]
+    assert found["devices"] == [{"type": "anonymous_id", "value": DEVICE}]
+    assert found["traits"]["name"] == "Nguyễn Thị Lan"
+    assert (found["event_count"], found["segments"], found["shared_with"]) == (2, [], [])
+    assert found["events"] is None
+
+
+async def test_more_is_shown_on_request(house: House, client: httpx.AsyncClient) -> None:
+    """Events, links, deliveries and anchors are shown where they are asked for."""
+    await house.send(PAGE, LAN, {"type": "track", "userId": "lan/1:x:%y", "event": "Order Completed"})
+    found = await person(client, "user_id:lan/1:x:%y", include="events,links, anchors,deliveries")
+    assert {event["name"] for event in found["events"]} == {"Order Completed", "Áo dài", ""}
+    assert [(link["rule"], link["because"]) for link in found["links"]] == [
+        ("user_id", "both have the user_id lan/1:x:%y")
+    ]
+    assert sorted(anchor["kind"] for anchor in found["anchors"]) == ["observation", "observation", "session"]
+    assert found["deliveries"] == []
+    answer = await client.get(f"{PROFILES}/user_id:lan/1:x:%y", params={"include": "everything"})
+    assert (answer.status_code, answer.json()["error"]["path"]) == (400, "include")
+
+
+async def test_an_absorbed_id_answers(house: House, client: httpx.AsyncClient) -> None:
+    """The id of a profile that became part of another answers with that."""
+    await house.send({"userId": "lan"}, {"type": "identify", "userId": "null", "traits": {"phone": "0905123456"}})
+    gone = (await person(client, "phone:0905123456"))["profile_id"]
+    await house.send({"type": "identify", "userId": "lan", "traits": {"phone": "0905123456"}})
+    kept = await person(client, f"profile_id:{gone}")
+    assert kept["profile_id"] == (await person(client, "user_id:lan"))["profile_id"] != gone
+    assert kept["event_count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("identifier", "status"),
+    [
+        ("user_id:nobody", 404),
+        ("user_id:null", 404),
+        ("email:no-address", 404),
+        ("anonymous_id:nothing", 404),
+        ("profile_id:00000000-0000-0000-0000-000000000001", 404),
+        ("observation:00000000-0000-0000-0000-000000000001", 404),
+        ("profile_id:x", 400),
+        ("zalo_id:z", 404),
+    ],
+)
+async def test_who_is_unknown_is_not_found(client: httpx.AsyncClient, identifier: str, status: int) -> None:
+    """An unknown identifier answers 404 in the one shape of errors, an id that is none 400."""
+    for suffix in ("", "/explain"):
+        answer = await client.get(f"{PROFILES}/{identifier}{suffix}")
+        assert answer.status_code == status
+        assert answer.json()["error"]["message"]
+
+
+async def test_a_shared_identifier_names_all_who_share_it(house: House, client: httpx.AsyncClient) -> None:
+    """A number of two accounts answers with one of them, and says who else has it."""
+    for user in ("lan", "hung"):
+        await house.send({"type": "identify", "userId": user, "traits": {"phone": "0905123456"}})
+    found = await person(client, "phone:0905123456")
+    both = {(await person(client, f"user_id:{user}"))["profile_id"] for user in ("lan", "hung")}
+    assert {found["profile_id"], *found["shared_with"]} == both
+
+
+async def test_why_somebody_is_one_person(house: House, client: httpx.AsyncClient) -> None:
+    """Explaining shows observations, the links between them and the same in words; `to` shows one path."""
+    await house.send(
+        {"type": "identify", "userId": "lan", "traits": {"email": "lan@example.com"}},
+        {"type": "identify", "anonymousId": "a", "traits": {"email": "lan@example.com", "phone": "0905123456"}},
+        {"anonymousId": "b", "context": {"traits": {"phone": "0905123456", "name": "Lan"}}},
+    )
+    answer = (await client.get(f"{PROFILES}/user_id:lan/explain")).json()
+    assert len(answer["observations"]) == 3
+    assert [(link["rule"], link["value"], link["probability"]) for link in answer["links"]] == [
+        ("email", "lan@example.com", 0.99),
+        ("phone", "+84905123456", 0.97),
+    ]
+    assert answer["steps"][1].endswith("are one person: both have the phone +84905123456.")
+    path = (await client.get(f"{PROFILES}/user_id:lan/explain", params={"to": "email:lan@example.com"})).json()
+    assert len(path["links"]) == 0, "the oldest observation of the mailbox is the account's own"
+    path = (await client.get(f"{PROFILES}/user_id:lan/explain", params={"to": "phone:0905123456"})).json()
+    assert [link["rule"] for link in path["links"]] == ["email"]
+    await house.send({"userId": "hung"})
+    apart = await client.get(f"{PROFILES}/user_id:lan/explain", params={"to": "user_id:hung"})
+    assert (apart.status_code, apart.json()["error"]["code"]) == (409, "different_people")
+
+
+async def test_joined_and_parted_by_hand(house: House, client: httpx.AsyncClient) -> None:
+    """Merging beats the limits, splitting takes it back and keeps them apart, merging again takes that back."""
+    await house.send({"userId": "lan"}, {"userId": "hung"})
+    lan, hung = [(await person(client, f"user_id:{user}"))["profile_id"] for user in ("lan", "hung")]
+    ends = {"left": {"type": "user_id", "value": "lan"}, "right": "user_id:hung"}
+
+    joined = await post(client, "merge", **ends, reason="she told us")
+    assert joined["changed"]
+    assert joined["left"] == joined["right"] == lan
+    assert not (await post(client, "merge", **ends))["changed"]
+    assert (await person(client, f"profile_id:{hung}"))["profile_id"] == lan
+
+    parted = await post(client, "split", **ends)
+    assert (parted["left"], len(parted["withdrawn"]), len(parted["decided"])) == (lan, 1, 1)
+    assert parted["right"] != lan
+    await house.send({"type": "alias", "userId": "lan", "previousId": "hung"})
+    assert (await person(client, "user_id:hung"))["profile_id"] != lan, "a deny beats an alias"
+
+    again = await post(client, "merge", **ends)
+    assert len(again["withdrawn"]) == 1
+    assert again["left"] == again["right"]
+    await house.load()
+    kinds = await house.platform.warehouse.rows("SELECT kind, reason FROM profile_changes ORDER BY version")
+    assert kinds[0] == ("merged", "she told us")
+
+
+async def test_what_was_only_joined_by_hand_can_be_taken_back(house: House, client: httpx.AsyncClient) -> None:
+    """Without a deny only the decision is withdrawn: evidence may join them again."""
+    await house.send({"userId": "lan"}, {"userId": "hung"})
+    ends = {"left": "user_id:lan", "right": "user_id:hung"}
+    await post(client, "merge", **ends)
+    parted = await post(client, "split", **ends, deny=False)
+    assert (len(parted["withdrawn"]), parted["decided"]) == (1, [])
+    assert parted["left"] != parted["right"]
+    await house.send({"type": "alias", "userId": "lan", "previousId": "hung"})
+    found = [(await person(client, f"user_id:{user}"))["profile_id"] for user in ("lan", "hung")]
+    assert len(set(found)) == 1
+
+
+async def test_what_cannot_be_decided_is_refused(house: House, client: httpx.AsyncClient) -> None:
+    """One event that names both cannot be parted, and who never signed in cannot be joined."""
+    await house.send(LAN, {"type": "page", "anonymousId": "other"})
+    inseparable = await client.post(
+        f"{IDENTITY}/split", json={"left": "user_id:lan/1:x:%y", "right": "phone:0905123456"}
+    )
+    assert (inseparable.status_code, inseparable.json()["error"]["code"]) == (409, "inseparable")
+    nobody = await client.post(f"{IDENTITY}/merge", json={"left": "user_id:lan/1:x:%y", "right": "anonymous_id:other"})
+    assert (nobody.status_code, nobody.json()["error"]["path"]) == (400, "right")
+    unknown = await client.post(f"{IDENTITY}/merge", json={"left": "user_id:lan/1:x:%y", "right": "user_id:nobody"})
+    assert unknown.status_code == 404
+    malformed = await client.post(f"{IDENTITY}/merge", json={"left": "lan", "right": "user_id:nobody"})
+    assert (malformed.status_code, malformed.json()["error"]["path"]) == (400, "left")
+
+
+async def test_refused_links_wait_for_review(house: House, client: httpx.AsyncClient) -> None:
+    """Pairs that share a value and were kept apart are listed with the reason, page by page; joined, they are gone."""
+    for number in range(3):
+        for user in ("a", "b"):
+            traits = {"phone": f"090512345{number}"}
+            await house.send({"type": "identify", "userId": f"{user}{number}", "traits": traits})
+    first = (await client.get(f"{IDENTITY}/review", params={"limit": 2})).json()
+    second = (await client.get(f"{IDENTITY}/review", params={"limit": 2, "after": first["next"]})).json()
+    found = [*first["items"], *second["items"]]
+    assert [one["value"] for one in found] == ["+84905123452", "+84905123451", "+84905123450"]
+    assert second["next"] is None
+    assert found[0]["reason"] == "together they would have 2 values of user_id; the limit is 1"
+    await post(client, "merge", left=found[0]["left"], right=found[0]["right"])
+    rest = (await client.get(f"{IDENTITY}/review")).json()["items"]
+    assert [one["value"] for one in rest] == ["+84905123451", "+84905123450"]
+    assert (await client.get(f"{IDENTITY}/review", params={"after": "x"})).status_code == 400
+
+
+async def test_other_rules_are_tried_without_harm(house: House, client: httpx.AsyncClient) -> None:
+    """What other limits or blocked values would merge and split is told, and nothing changes."""
+    for user in ("lan", "hung"):
+        await house.send({"type": "identify", "userId": user, "traits": {"phone": "0905123456"}})
+    await house.send({"type": "identify", "anonymousId": "a", "traits": {"phone": "0905123456", "name": "Lan"}})
+    before = [await person(client, f"user_id:{user}") for user in ("lan", "hung")]
+    ids = sorted(one["profile_id"] for one in before)
+
+    merging = await post(client, "simulate", limits={"user_id": 2})
+    assert merging == {
+        "observations": 3,
+        "profiles_before": 2,
+        "profiles_after": 1,
+        "merges": [ids],
+        "splits": [],
+        "complete": True,
+    }
+    splitting = await post(client, "simulate", blocked_values=[r"\+84905.*"], identifiers=["user_id:lan"])
+    assert (splitting["profiles_after"], splitting["merges"]) == (3, [])
+    assert [one["parts"] for one in splitting["splits"]] == [2]
+    assert not (await post(client, "simulate", most=1))["complete"]
+    assert before == [await person(client, f"user_id:{user}") for user in ("lan", "hung")]
+    broken = await client.post(f"{IDENTITY}/simulate", json={"blocked_values": ["(["]})
+    assert (broken.status_code, broken.json()["error"]["path"]) == (400, "blocked_values")
+
+
+async def test_the_graph_is_compared_and_made_again(house: House, client: httpx.AsyncClient) -> None:
+    """The comparison says that both are equal; after the state is lost it says what is missing, and makes it again."""
+    assert (await client.get(f"{IDENTITY}/rebuild")).json()["status"] == "finished"
+    await house.send(PAGE, LAN)
+    before = await person(client, "user_id:lan/1:x:%y")
+    found = (await client.post(f"{IDENTITY}/rebuild")).json()
+    assert (found["status"], found["equal"], found["anchors"]) == ("finished", True, 2)
+    await house.platform.state.flushall()
+    found = (await client.post(f"{IDENTITY}/rebuild")).json()
+    assert (found["equal"], found["missing"]) == (False, 2)
+    assert (await client.get(f"{PROFILES}/user_id:lan/1:x:%y")).status_code == 404
+    await client.post(f"{IDENTITY}/rebuild", params={"apply": "true"})
+
+    async def finished() -> dict[str, Any]:
+        answer = await client.get(f"{IDENTITY}/rebuild")
+        assert answer.json()["status"] == "finished"
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    shown = await eventually(finished)
+    assert (shown["applied"], shown["equal"], shown["done"], shown["total"]) == (True, True, 3, 3)
+    assert await person(client, "user_id:lan/1:x:%y") == before
+
+
+async def test_scopes(house: House, client: httpx.AsyncClient) -> None:
+    """Reading people, reading what waits for review, and deciding are three permissions."""
+    await house.send({"userId": "lan"})
+    asked = {
+        "profiles:read": ("GET", f"{PROFILES}/user_id:lan"),
+        "identity:read": ("GET", f"{IDENTITY}/review"),
+        "identity:write": ("POST", f"{IDENTITY}/rebuild"),
+    }
+    for scope in asked:
+        await add_token(house.platform, f"cdp_{scope}", scope)
+    for granted in asked:
+        for scope, (method, path) in asked.items():
+            answer = await client.request(method, path, headers={"Authorization": f"Bearer cdp_{granted}"})
+            allowed = granted == scope or (granted, scope) == ("identity:write", "identity:read")
+            assert answer.status_code == (200 if allowed else 403), (granted, path)
