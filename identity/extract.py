@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from cdp import clock
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
 from identity.attributes import attributes
-from identity.identifiers import Identifiers, Value, is_personal, scalar
+from identity.identifiers import Identifiers, Value, is_personal, order_of, scalar
 from identity.observations import Anchor, Observation, anchor_of, session_anchor
 from identity.policy import ALIASED, Policy
 
@@ -29,6 +29,8 @@ LONGEST_QUEUE = 30 * clock.DAY
 FUTURE = clock.DAY
 # Numbers below this are seconds since the epoch, above it milliseconds.
 SECONDS = 100_000_000_000
+
+MOST_IDENTIFIERS = 30  # of one event; of more the strongest count
 
 MEMORY = 1 << 13  # persons remembered per process
 MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
@@ -187,7 +189,7 @@ class Extractor:
         raw = merged(own, nested)
         traits = _any_object(raw)
         found = self._of_account(user_id, previous) | self._of_traits(traits) | self._of_external(external)
-        identifiers = tuple(sorted(found))
+        identifiers = tuple(sorted(sorted(found, key=_strength)[:MOST_IDENTIFIERS]))
         described = attributes(traits) if identifiers else {}
         return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw))
 
@@ -270,6 +272,10 @@ def merged(own: bytes, beside: bytes) -> bytes:
     if own == EMPTY:
         return beside
     return _encode(_object(beside) | _object(own))
+
+
+def _strength(value: Value) -> tuple[tuple[int, str], Value]:
+    return order_of(value[0]), value
 
 
 def _filled(raw: bytes) -> bytes:

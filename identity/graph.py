@@ -93,6 +93,16 @@ class Graph:
         async with self._transaction() as pipe:
             return await self._read_ties(pipe)
 
+    async def knows_other_rules(self) -> bool:
+        """Whether the graph was made under other rules than these. An empty graph is made under these from now on."""
+        rules = self.policy.fingerprint.encode()
+        found: Any = await self.state.set(self.where.rules, rules, nx=True, get=True)
+        return found not in (None, rules)
+
+    async def accept_rules(self) -> None:
+        """Note that everything was made again under these rules."""
+        await self.state.set(self.where.rules, self.policy.fingerprint.encode())
+
     async def raise_version(self, version: int) -> None:
         """Let all further versions be above this one."""
         async with self._transaction() as pipe:

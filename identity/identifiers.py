@@ -154,6 +154,11 @@ class Identifiers:
         self._blocked = [_pattern(pattern) for pattern in blocked]
         self.read = lru_cache(MEMORY)(self._read)
 
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same settings."""
+        return f"{self._region}|{[pattern.pattern for pattern in self._blocked]}"
+
     def blocking(self, more: Iterable[str]) -> Identifiers:
         """The same with more patterns. Raises `InvalidError` when one is no regular expression."""
         return Identifiers(self._region, [*(pattern.pattern for pattern in self._blocked), *more])

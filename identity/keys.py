@@ -71,6 +71,7 @@ class Keys:
         self.ties_version = self.prefix + b"itn"
         self.review = self.prefix + b"iq"
         self.version = self.prefix + b"in"
+        self.rules = self.prefix + b"il"
 
     def owner(self, anchor: Anchor) -> bytes:
         """The profile of an anchor; the same key as `cdp.anchors.anchor_key`."""

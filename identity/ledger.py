@@ -30,6 +30,8 @@ from identity.ties import Tie
 
 Change = tuple[ProfileId, IdentityChange]  # with the profile that it is most about
 
+TOGETHER = 1_000  # changes in one message
+
 _envelope = Layout(">HI")  # the partition of identity.changes, and how many changes the message holds
 
 
@@ -64,12 +66,14 @@ def tied(tie: Tie, cause: Cause, version: int, now: int, *, withdrawn: bool) -> 
 
 
 def pack(told: Iterable[Change], partitions: int) -> list[bytes]:
-    """Changes → what waits in the outbox: one message of identity.changes per partition."""
+    """Changes → what waits in the outbox: messages of identity.changes by partition, each of bounded size."""
     sorted_out: dict[int, list[IdentityChange]] = defaultdict(list)
     for profile, change in told:
         sorted_out[partition_of(to_text(profile), partitions)].append(change)
     return [
-        _envelope.pack(partition, len(some)) + encode(IdentityChanges(some)) for partition, some in sorted_out.items()
+        _envelope.pack(partition, len(part)) + encode(IdentityChanges(part))
+        for partition, some in sorted_out.items()
+        for part in (some[start : start + TOGETHER] for start in range(0, len(some), TOGETHER))
     ]
 
 

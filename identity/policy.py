@@ -12,6 +12,8 @@ from identity.identifiers import Identifiers, type_of
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
 ALIASED = "previous_id"
+# Raised with every change of the code that makes other people of the same observations.
+RULES = 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,13 @@ class Policy:
         What is issued to one person is believed longer: up to what can be looked at together.
         """
         return self.component_limit if type_of(kind).kind == "person" else self.observations_per_value
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same rules."""
+        limits = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits.items()))
+        sizes = (self.limit, self.observations_per_value, self.component_limit, self.session_minutes)
+        return f"{RULES}|{limits}|{sizes}|{self.identifiers.fingerprint}"
 
     @property
     def session(self) -> int:

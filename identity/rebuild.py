@@ -115,6 +115,7 @@ async def apply(graph: Graph, ledger: Ledger, outbox: Outbox, progress: Progress
             await graph.add(chunk, outbox, again=True)
             done += len(chunk.anchors())
             progress(done, total)
+    await graph.accept_rules()
     log.info("rebuild.applied", anchors=total)
 
 

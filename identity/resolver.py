@@ -123,6 +123,8 @@ class Resolver:
         owners: list[int | str] = [*(place.number for place in places), BY_HAND]
         self._unsent.update(owners)
         await self._append(Turn(), {}, owners)
+        if await self._graph.knows_other_rules():
+            log.warning("resolver.rules_changed", remedy="cdp identity rebuild --apply resolves everybody anew")
         applied = await conservation.applied(self._state, self._prefix)
         committed = await self._log.committed(self.group, EVENTS_RAW)
         starts: dict[Partition, int] = {}

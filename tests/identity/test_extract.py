@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from cdp import clock
 from cdp.records import RawBatch, RawEvent
-from identity.extract import Extracted, Extractor, Refused, merged, moment
+from identity.extract import MOST_IDENTIFIERS, Extracted, Extractor, Refused, merged, moment
 from identity.observations import session_anchor
 from identity.policy import Policy
 
@@ -155,6 +155,15 @@ def test_external_ids_of_people_count() -> None:
         },
     }
     assert identifiers(body) == {"loyalty_card": "LC01", "zalo_id": "z1"}
+
+
+def test_one_event_names_only_so_many() -> None:
+    """Of an event that lists hundreds of ids the strongest count."""
+    listed = [{"id": f"z{n}", "type": "zalo_id"} for n in range(500)]
+    found = extract({"type": "track", "userId": "lan", "context": {"externalIds": listed}}).observation
+    assert found is not None
+    assert len(found.identifiers) == MOST_IDENTIFIERS
+    assert ("user_id", "lan") in found.identifiers
 
 
 def test_an_account_called_by_its_mailbox_has_that_mailbox() -> None:

@@ -78,7 +78,7 @@ async def snapshot(state: Redis, prefix: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     async for key in state.scan_iter(match=f"{prefix}*"):
         name = key.removeprefix(prefix.encode())
-        if name.startswith((b"outbox", b"in", b"itn", b"iq")):
+        if name.startswith((b"outbox", b"in", b"itn", b"iq", b"il")):
             continue
         kind = (await state.type(key)).decode()
         if kind == "string":
@@ -170,9 +170,12 @@ async def test_other_rules_are_applied_by_a_rebuild(
     await told.live_through(3, 80)
     told.graph = make_graph(limit=1)
     policy = told.graph.policy
+    assert not await make_graph().knows_other_rules()
+    assert await told.graph.knows_other_rules()
     known = await rebuild.read_ledger(warehouse)
     assert not rebuild.compare(await rebuild.live_owners(state, prefix), known, policy).equal
     await rebuild.apply(told.graph, known, told.outbox)
+    assert not await told.graph.knows_other_rules()
     await told.load()
     known = await rebuild.read_ledger(warehouse)
     comparison = rebuild.compare(await rebuild.live_owners(state, prefix), known, policy)
