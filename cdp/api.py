@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from cdp import __version__, doctor, events, keys, status, tail
 from cdp.auth import UnauthenticatedError
 from cdp.errors import CdpError, ConflictError, ForbiddenError, InvalidError, NotFoundError, TransientError
-from cdp.http import Traced
+from cdp.http import Limited, Traced
 from cdp.openapi import allowed, document, page
 from cdp.service import Platform
 from cdp.tail import Tail
@@ -39,6 +39,8 @@ STATUSES: tuple[tuple[type[CdpError], int], ...] = (
     (ForbiddenError, 403),
     (TransientError, 503),
 )
+# What the framework itself refuses.
+WORDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 GROUND = (keys.router, events.router, status.router, doctor.router, tail.router)
 
 
@@ -65,6 +67,7 @@ def create_app(platform: Platform, readers: status.Readers, routers: Sequence[AP
         app.include_router(router)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    app.add_middleware(Limited, most=platform.settings.collector.max_body_bytes)
     app.add_middleware(Traced)
     if routers:
         _describe(app)
@@ -125,11 +128,10 @@ async def _malformed(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    word = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names the methods of one route only
         headers["Allow"] = ", ".join(allowed(request.app.openapi(), request.url.path)) or headers.get("Allow", "GET")
-    return refusal(error.status_code, word, str(error.detail), headers=headers)
+    return refusal(error.status_code, WORDS.get(error.status_code, "refused"), str(error.detail), headers=headers)
 
 
 HANDLERS = {CdpError: _ours, RequestValidationError: _malformed, HTTPException: _http}

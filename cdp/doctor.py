@@ -134,7 +134,7 @@ async def check_part(opened: Platform, name: str) -> Finding:
 def failed(name: str, error: Exception) -> Finding:
     """What to say of a check that itself failed."""
     detail = error.message if isinstance(error, CdpError) else f"{type(error).__name__}: {error}"
-    return Finding(check=name, ok=False, detail=detail, remedy=REMEDIES.get(name, SEE_LOG))
+    return Finding(check=name, ok=False, detail=without_password(detail), remedy=REMEDIES.get(name, SEE_LOG))
 
 
 async def check_log(log: Log, now: int) -> Finding:

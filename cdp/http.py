@@ -4,7 +4,7 @@ FastAPI costs several times as much per request as the collector's own work (doc
 paths never meet it.
 
     socket ─► uvicorn ─► Front ─┬─► gateway (collector)
-                                └─► Traced ─► FastAPI
+                                └─► Traced ─► Limited ─► FastAPI
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from cdp.errors import MisconfiguredError
@@ -82,6 +83,28 @@ class Traced:
                 raise
             for message in _failure(trace_id):
                 await named(message)
+
+
+class Limited:
+    """Refuses bodies above a size while they arrive: FastAPI reads them before it looks at the token."""
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived = 0
+
+        async def counted() -> Any:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > self._most:
+                raise HTTPException(413, f"The body may have {self._most} bytes.")
+            return message
+
+        await self._app(scope, counted, send)
 
 
 def trace_of(headers: Sequence[tuple[bytes, bytes]]) -> str:

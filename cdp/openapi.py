@@ -56,6 +56,7 @@ ERRORS: dict[str, tuple[str, Json]] = {
     "403": ("The token lacks the scope.", {"code": "forbidden", "message": "This token lacks the scope keys:write."}),
     "404": ("There is no such thing.", {"code": "not_found", "message": "There is no segment called 'vip'."}),
     "409": ("It exists already, or changed meanwhile.", {"code": "conflict", "message": "Read it again, then retry."}),
+    "413": ("The body is too large.", {"code": "too_large", "message": "The body may have 5000000 bytes."}),
     "500": ("Something unexpected.", {"code": "internal", "message": "The log tells more.", "trace_id": "4bf92f3577…"}),
     "503": ("A part is away; retry after `Retry-After` seconds.", {"code": "unavailable", "message": "Try again."}),
 }
@@ -107,6 +108,8 @@ def _possible(path: str, operation: Json) -> Iterator[str]:
         yield "400"
     if "requestBody" in operation or "{" in path:
         yield from ("404", "409")
+    if "requestBody" in operation:
+        yield "413"
 
 
 def _answer(code: str) -> Json:

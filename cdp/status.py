@@ -25,7 +25,7 @@ from cdp.auth import platform, require
 from cdp.errors import CdpError, TransientError
 from cdp.service import Platform
 from cdp.streams.base import Log, Partition
-from cdp.telemetry import exposition, gauge
+from cdp.telemetry import exposition, gauge, without_password
 from cdp.topics import DEFINITIONS, Topic
 from cdp.warehouse.sql import load
 
@@ -146,7 +146,7 @@ async def _probe(name: str, kind: str, ask: Callable[[], Awaitable[dict[str, Any
     except TimeoutError:
         return PartHealth(name=name, kind=kind, ok=False, detail=f"no answer within {PATIENCE:g} s")
     except Exception as error:
-        return PartHealth(name=name, kind=kind, ok=False, detail=f"{error}" or type(error).__name__)
+        return PartHealth(name=name, kind=kind, ok=False, detail=without_password(f"{error}") or type(error).__name__)
 
 
 def _scheme(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from cdp.errors import (
 )
 from cdp.openapi import operations
 from cdp.service import Platform
-from tests.cdp.apps import add_token, api
+from tests.cdp.apps import TOKEN, add_token, api
 
 ERRORS = {
     InvalidError("x", path="a.b"): 400,
@@ -117,6 +118,28 @@ async def test_unknown_routes_and_methods_have_the_one_shape(platform: Platform)
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     assert (method.status_code, method.json()["error"]["code"]) == (405, "method_not_allowed")
     assert method.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("token", [TOKEN, "cdp_nobody"])
+async def test_a_body_that_is_too_large_is_refused_while_it_is_read(platform: Platform, token: str) -> None:
+    """Whoever sends it, known or not, and whether its length is told or not."""
+    limit = platform.settings.collector.max_body_bytes
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 10 * limit:
+            sent += 100_000
+            yield b" " * 100_000
+
+    async with api(platform, token=token) as http:
+        headers = {"Content-Type": "application/json"}
+        told = await http.post("/api/v1/keys", content=b" " * (limit + 1), headers=headers)
+        untold = await http.post("/api/v1/keys", content=endless(), headers=headers)
+
+    for answer in (told, untold):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert sent < 2 * limit
 
 
 def test_places_are_told_as_paths() -> None:
