@@ -96,7 +96,11 @@ class CollectorSettings(Room):
         5_000_000, ge=1_000, description="Largest request body, after gunzip as well as before."
     )
     max_event_bytes: int = Field(512_000, ge=100, description="Largest single event; a larger one is quarantined.")
-    max_batch_events: int = Field(5_000, ge=1, description="Most events in one request; the rest are quarantined.")
+    max_batch_events: int = Field(
+        5_000,
+        ge=1,
+        description="Most events in one request; the rest are quarantined, and beyond twice as many it is refused.",
+    )
     max_depth: int = Field(32, ge=2, le=500, description="Deepest nesting of one event.")
     max_keys: int = Field(1_000, ge=5, description="Most object keys in one event, all levels together.")
     max_id_chars: int = Field(500, ge=36, description="Longest userId, anonymousId or messageId.")

@@ -28,7 +28,7 @@ from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 from cdp import clock
 from cdp.records import NOTHING, EventType, RawEvent
 from cdp.settings import CollectorSettings
-from ingest.sources.slices import CutError, TooManyError, elements, members
+from ingest.sources.slices import CutError, TooManyError, TooManyTokensError, elements, members
 
 Kind = EventType | Literal["merge"]
 EVENT_TYPES = frozenset(get_args(EventType))
@@ -48,7 +48,7 @@ BYTES_PER_KEY = 5
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
 CROWDED_BYTES, CROWDED_COMMAS = 1_000_000, 200_000
 # Events beyond the limit of one request are quarantined, beyond this multiple of it the request is refused.
-EXCESS = 10
+EXCESS = 2
 
 ESCAPE = re.compile(
     rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
@@ -131,6 +131,12 @@ class Outer(Struct, rename="camel"):
     integrations: Raw = NOTHING
 
 
+class Objects(Struct):
+    """A batch, its events skipped."""
+
+    batch: list[Object] = []
+
+
 class Around(Struct, rename="camel"):
     """As `Outer`, the batch still in one piece."""
 
@@ -198,6 +204,7 @@ class UnacceptableError(Exception):
 
 
 _outer = msgspec.json.Decoder(Outer).decode
+_objects = msgspec.json.Decoder(Objects).decode
 _around = msgspec.json.Decoder(Around).decode
 _named = msgspec.json.Decoder(Named).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -223,6 +230,10 @@ class SegmentReader:
             outer = _outer_of(body, most)
         except TooManyError:
             return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
+        except TooManyTokensError:
+            return Refusal(
+                "too_many_values", "The body is broken, and there is too much in it to tell its events apart."
+            )
         except ValidationError as error:
             return _shape(error)
         except (CutError, DecodeError, UnicodeDecodeError) as error:
@@ -341,7 +352,7 @@ class SegmentReader:
         value = _decoded(piece)
         if not isinstance(value, dict):
             raise UnacceptableError("not_an_object", "An event is a JSON object.")
-        depth, keys = measure(value)
+        depth, keys = (0, 0) if self._is_modest(piece) else measure(value)
         if depth > self._limits.depth:
             raise UnacceptableError("too_deep", f"Nested deeper than {self._limits.depth} levels.")
         if keys > self._limits.keys:
@@ -424,12 +435,22 @@ NO_BODY = Refusal("empty_body", "The request has no body.")
 def _outer_of(body: bytes, most: int) -> Outer:
     """A batch, opened. Raises `CutError`, or `ValidationError` for a body of another shape."""
     try:
-        return _cut(_around(body), most) if _is_crowded(body) else _outer(body)
+        if _is_crowded(body) and not _has_few_objects(body, most):
+            return _cut(_around(body), most)
+        return _outer(body)
     except ValidationError:
         raise
     except (DecodeError, RecursionError):
         found = {name: Raw(value) for name, value in members(body).items()}
         return _cut(Around(*(found.get(name, NOTHING) for name in Around.__struct_encode_fields__)), most)
+
+
+def _has_few_objects(body: bytes, most: int) -> bool:
+    """Whether a batch holds objects only, and not too many. One that is skipped takes hardly any memory."""
+    try:
+        return len(_objects(body).batch) <= most
+    except ValidationError:
+        return False
 
 
 def _cut(around: Around, most: int) -> Outer:
