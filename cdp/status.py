@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 QUERIES = load("cdp")
 # Seconds that a part may take to answer before it counts as away.
-PATIENCE = 5.0
+PATIENCE = 4.0
 
 Readers = Mapping[str, tuple[Topic, ...]]
 

@@ -66,7 +66,7 @@ class Up:
 
 
 @pytest.fixture
-def start(short_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Starts `cdp up` in this test's folder; whatever still runs at the end is killed."""
     started: list[Up] = []
 
