@@ -58,6 +58,10 @@ SAMPLE = 20
 STATED, MEASURED = "stated", "measured"
 
 
+# With many parameters the client sends a form, of whose fields ClickHouse takes up to 128 KiB each.
+LARGEST_FIELD = 120_000
+
+
 class Plan(NamedTuple):
     """A query and what is bound to it. It also wants `now` (ms) and, unless it is over everyone, `profiles`.
 
@@ -68,14 +72,19 @@ class Plan(NamedTuple):
     sql: str
     parameters: Mapping[str, Any]
 
+    @property
+    def fits(self) -> bool:
+        """Whether a ClickHouse server takes it, however it is set up."""
+        return max(len(self.sql), *(len(str(value).encode()) for value in self.parameters.values())) <= LARGEST_FIELD
 
-def compile_nodes(nodes: Sequence[Node]) -> Plan:
-    """The query over the profiles `{profiles: Array(UUID)}`."""
+
+def compile_nodes(nodes: Sequence[Node], *, pretty: bool = False) -> Plan:
+    """The query over the profiles `{profiles: Array(UUID)}`; `pretty` is for people."""
     compiler = Compiler()
-    return _plan(compiler.query(nodes), compiler.parameters)
+    return Plan(compiler.query(nodes).sql("clickhouse", pretty=pretty), compiler.parameters.values)
 
 
-def compile_preview(nodes: Sequence[Node]) -> Plan:
+def compile_preview(nodes: Sequence[Node], *, pretty: bool = False) -> Plan:
     """The query over everyone: one row of (people, how many meet each node, up to SAMPLE who meet the first)."""
     compiler = Compiler(everyone=True)
     answers = compiler.query(nodes).subquery("answers")
@@ -84,7 +93,7 @@ def compile_preview(nodes: Sequence[Node]) -> Plan:
         this="groupArrayIf", expressions=[number_literal(SAMPLE)], params=[column("profile_id"), meets_first]
     )
     query = exp.select(call("count"), call("sumForEach", column("holds")), sample).from_(answers)
-    return _plan(query, compiler.parameters)
+    return Plan(query.sql("clickhouse", pretty=pretty), compiler.parameters.values)
 
 
 class Compiler:
@@ -136,6 +145,9 @@ class Compiler:
         is_it = equal(column("name"), self.parameters.bind("String", name))
         return at_path(call("argMaxIf", column("value"), column("rank"), is_it), rest, self.parameters)
 
+    def _property(self, path: Path) -> Expr:
+        return self._noted.add("property", path, lambda: at_path(column("properties"), path, self.parameters))
+
     def _bounded(self, node: Measured) -> Expr:
         kind = "UInt64" if isinstance(node.figure, Count) else "Int128"
         figure = self._measured.add("figure", node.figure, lambda: self._figure(node.figure))
@@ -178,9 +190,6 @@ class Compiler:
 
     def _has(self, wanted: PropertyIs) -> Expr:
         return self._noted.add("passes", wanted, lambda: self._passes(wanted.test, self._property(wanted.path)))
-
-    def _property(self, path: Path) -> Expr:
-        return self._noted.add("property", path, lambda: at_path(column("properties"), path, self.parameters))
 
     def _due(self, kinds: Windows) -> Expr:
         """When the first event leaves one of the windows that look at its kind, or begins to count (`next_change`)."""
@@ -259,7 +268,3 @@ def _longest_window(nodes: Sequence[Node]) -> int | None:
 def now() -> Expr:
     """The moment that is asked about."""
     return parameter("now", "Int64")
-
-
-def _plan(query: exp.Select, parameters: Parameters) -> Plan:
-    return Plan(query.sql("clickhouse", pretty=True), parameters.values)

@@ -144,15 +144,24 @@ def millionths(raw: Expr) -> Expr:
 
 
 def at_path(document: Expr, path: Path, parameters: Parameters) -> Expr:
-    """The value at a path of a JSON document. Digits are a place in a list (from 0), or a name in an object."""
-    raw, names = document, list[Expr]()
-    for part in path:
-        name = parameters.bind("String", part)
-        if (place := place_in_list(part)) is None:
-            names.append(name)
-            continue
-        raw, names = call("JSONExtractRaw", raw, *names), []
-        at_place = call("JSONExtractRaw", raw, parameters.bind("UInt32", place + 1))
-        is_list = call("startsWith", raw, text_literal("["))
-        raw = call("if", is_list, at_place, call("JSONExtractRaw", raw, name))
-    return call("JSONExtractRaw", raw, *names) if names or raw is document else raw
+    """What lies at the path of a JSON document. Digits are a place in a list (from 0), or a name in an object."""
+    digits = [place for place, part in enumerate(path) if place_in_list(part) is not None]
+    if not digits:
+        return _under(document, path, parameters)
+    before, part, rest = path[: digits[-1]], path[digits[-1]], path[digits[-1] + 1 :]
+    whole = at_path(document, before, parameters)
+    # As the argument of a function it is written once, however many such parts a path has.
+    return call("arrayElement", call("arrayMap", _item(part, rest, parameters), array([whole])), number_literal(1))
+
+
+def _item(part: str, rest: Path, parameters: Parameters) -> Expr:
+    whole = column("whole")
+    place = parameters.bind("UInt32", (place_in_list(part) or 0) + 1)
+    names = [parameters.bind("String", name) for name in rest]
+    is_list = call("startsWith", whole, text_literal("["))
+    in_list = call("JSONExtractRaw", whole, place, *names)
+    return each("whole", call("if", is_list, in_list, _under(whole, (part, *rest), parameters)))
+
+
+def _under(document: Expr, names: Path, parameters: Parameters) -> Expr:
+    return call("JSONExtractRaw", document, *(parameters.bind("String", name) for name in names))

@@ -131,3 +131,8 @@ def walk(node: Node, path: str) -> Iterator[tuple[str, Node]]:
 def conditions(node: Node) -> Iterator[Condition]:
     """The leaves of the tree."""
     return (leaf for _, leaf in walk(node, "") if isinstance(leaf, Condition))
+
+
+def weight(node: Node) -> int:
+    """How many things are tested: conditions, and the filters within them."""
+    return sum(1 + (len(leaf.figure.events.where) if isinstance(leaf, Measured) else 0) for leaf in conditions(node))

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -29,7 +30,7 @@ from segments.nodes import (
     Scalar,
     Sum,
     TraitIs,
-    conditions,
+    weight,
 )
 from segments.operators import OPERATORS
 
@@ -48,8 +49,10 @@ Bounds = tuple[int | None, int | None]
 def parse(given: Json, path: str = ROOT) -> Node:
     """The tree. Raises `InvalidError` with the path of the first thing that is wrong."""
     node = _node(given, path, 1)
-    if sum(1 for _ in conditions(node)) > check.MOST_CONDITIONS:
-        raise InvalidError(f"A segment can have {check.MOST_CONDITIONS} conditions at most.", path=path)
+    if weight(node) > check.MOST_CONDITIONS:
+        raise InvalidError(f"A segment can have {check.MOST_CONDITIONS} conditions and filters at most.", path=path)
+    if len(json.dumps(given, ensure_ascii=False).encode()) > check.LARGEST_DEFINITION:
+        raise InvalidError(f"A segment's conditions can have {check.LARGEST_DEFINITION} bytes at most.", path=path)
     return node
 
 

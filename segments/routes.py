@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from cdp import clock
 from cdp.auth import Caller, platform, require
-from cdp.errors import InvalidError
+from cdp.errors import InvalidError, PermanentError, TransientError
 from cdp.parameters import Moment
 from cdp.records import ProfilesTouched, encode, new_trace_id
 from cdp.registry import Entry
@@ -19,12 +21,14 @@ from cdp.service import Platform
 from cdp.streams.base import Draft
 from cdp.topics import PROFILES_TOUCHED
 from cdp.warehouse.sql import load
-from segments.compile import SAMPLE, compile_preview
+from segments.compile import SAMPLE, compile_nodes, compile_preview
 from segments.definitions import SEGMENT, fingerprint
-from segments.nodes import walk
+from segments.nodes import Node, walk
 from segments.overview import Overview, is_ready
 from segments.parse import ROOT, parse
 from segments.schema import EXAMPLES, VIP, schema
+
+log = structlog.get_logger(__name__)
 
 QUERIES = load("segments")
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -171,7 +175,7 @@ async def get_schema(_: Reader) -> Json:
 @router.post("/preview", summary="Try conditions out")
 async def preview(body: PreviewBody, opened: Opened, _: Reader) -> Preview:
     """Who would be in at this moment, and how many meet each part. Nothing is stored."""
-    parts = list(walk(parse(body.conditions), ROOT))
+    parts = list(walk(await _read(opened, body.conditions), ROOT))
     plan = compile_preview([node for _, node in parts])
     now = opened.clock.now()
     [(of, counts, sample)] = await opened.warehouse.rows(plan.sql, {**plan.parameters, "now": now}, limited=True)
@@ -212,7 +216,7 @@ async def put_segment(
     """Define, or replace. Members come and go at once, as `ready` tells."""
     if key in TAKEN:
         raise InvalidError(f"A segment cannot be called {key!r}.", path="key")
-    parse(body.conditions)
+    await _read(opened, body.conditions)
     is_new = opened.registry.find(SEGMENT, key) is None
     definition = body.model_dump() | {"name": body.name or key}
     expected = _expected(if_match, if_none_match)
@@ -264,6 +268,20 @@ async def list_changes(
     rows = await opened.warehouse.dicts(QUERIES["changes" if profile_id is None else "changes_of_profile"], place)
     more = "{moment}.{profile_id}.{sequence}".format(**rows[limit - 1]) if len(rows) > limit else None
     return ChangeList(items=[_change(row) for row in rows[:limit]], next=more)
+
+
+async def _read(opened: Platform, conditions: Json) -> Node:
+    """The tree. Raises `InvalidError` also when the warehouse would refuse the query, which it is asked for nobody."""
+    root = parse(conditions)
+    sql, parameters = plan = compile_nodes([root])
+    try:
+        if plan.fits:
+            with contextlib.suppress(TransientError):
+                await opened.warehouse.rows(sql, {**parameters, "profiles": [], "now": 0}, limited=True)
+            return root
+    except PermanentError as error:
+        log.warning("definition.refused", reason=error.message)
+    raise InvalidError("Together these conditions are too much for one query: use fewer, shorter ones.", path=ROOT)
 
 
 async def _announce(opened: Platform, key: str, version: int, request: Request) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import structlog
+
+from cdp.errors import PermanentError
 from cdp.warehouse.base import Warehouse
 from segments.compile import NEVER, Plan, compile_nodes
 from segments.definitions import Segment
-from segments.nodes import conditions
 
-# ClickHouse takes parameters of up to 128 KiB over HTTP: some 3,300 ids.
+log = structlog.get_logger(__name__)
+
+Segments = tuple[Segment, ...]
+
+# A parameter can have up to 128 KiB over HTTP: some 3,300 ids.
 PROFILES_PER_QUERY = 2_500
-# And queries of up to 256 KiB of text: some 1,000 conditions.
-CONDITIONS_PER_QUERY = 500
 
 
 class Standing(NamedTuple):
@@ -29,10 +33,11 @@ NOWHERE = Standing(frozenset(), None)
 
 
 class Sweep:
-    """Asks the warehouse. Compiled queries are kept while the definitions stay the same."""
+    """Asks the warehouse: all segments in one query, or in as many as it takes for the warehouse to accept each."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
+        self._refused: set[Segments] = set()
 
     async def standings(
         self, segments: Mapping[str, Segment], profile_ids: Sequence[str], now: int
@@ -40,52 +45,48 @@ class Sweep:
         """How each profile stands; one without anchors is not in the answer. Raises as `Warehouse.rows`."""
         if not segments:
             return dict.fromkeys(profile_ids, NOWHERE)
-        found: dict[str, Standing] = {}
-        queries = [
-            self._ask(some, list(ids), now)
-            for some in _batches(tuple(segments.values()))
-            for ids in _slices(profile_ids, PROFILES_PER_QUERY)
-        ]
-        for answer in await asyncio.gather(*queries):
-            for profile_id, standing in answer.items():
-                found[profile_id] = _joined(found[profile_id], standing) if profile_id in found else standing
-        return found
+        asked = tuple(segments.values())
+        starts = range(0, len(profile_ids), PROFILES_PER_QUERY)
+        pages = [list(profile_ids[start : start + PROFILES_PER_QUERY]) for start in starts]
+        return _joined(await asyncio.gather(*(self._ask(asked, page, now) for page in pages)))
 
-    async def _ask(self, segments: tuple[Segment, ...], profile_ids: list[str], now: int) -> dict[str, Standing]:
-        plan = _plan(segments)
-        parameters = {**plan.parameters, "profiles": profile_ids, "now": now}
-        rows = await self._warehouse.rows(plan.sql, parameters, limited=True)
+    async def _ask(self, segments: Segments, profile_ids: list[str], now: int) -> dict[str, Standing]:
+        if len(segments) > 1 and (segments in self._refused or not plan(segments).fits):
+            half = len(segments) // 2
+            halves = (segments[:half], segments[half:])
+            return _joined(await asyncio.gather(*(self._ask(some, profile_ids, now) for some in halves)))
+        try:
+            return await self._answer(segments, profile_ids, now)
+        except PermanentError as error:
+            if len(segments) == 1:
+                raise
+            log.warning("sweep.splits", segments=len(segments), reason=error.message)
+            self._refused.add(segments)
+            return await self._ask(segments, profile_ids, now)
+
+    async def _answer(self, segments: Segments, profile_ids: list[str], now: int) -> dict[str, Standing]:
+        sql, parameters = plan(segments)
+        rows = await self._warehouse.rows(sql, {**parameters, "profiles": profile_ids, "now": now}, limited=True)
         keys = [segment.key for segment in segments]
-        return {
-            str(profile_id): Standing(
-                frozenset(key for key, holds in zip(keys, answers, strict=True) if holds),
-                due if 0 < due < NEVER else None,
-            )
-            for profile_id, answers, due in rows
-        }
+        return {str(profile_id): _standing(keys, answers, due) for profile_id, answers, due in rows}
 
 
-@lru_cache(maxsize=32)
-def _plan(segments: tuple[Segment, ...]) -> Plan:
+@lru_cache(maxsize=64)
+def plan(segments: Segments) -> Plan:
+    """The query over these segments. Kept, as it stays the same until a definition changes."""
     return compile_nodes([segment.root for segment in segments])
 
 
-def _batches(segments: Sequence[Segment]) -> Iterator[tuple[Segment, ...]]:
-    batch: list[Segment] = []
-    size = 0
-    for segment in segments:
-        own = sum(1 for _ in conditions(segment.root))
-        if batch and size + own > CONDITIONS_PER_QUERY:
-            yield tuple(batch)
-            batch, size = [], 0
-        batch.append(segment)
-        size += own
-    yield tuple(batch)
+def _standing(keys: Sequence[str], answers: Sequence[int], due: int) -> Standing:
+    held = frozenset(key for key, holds in zip(keys, answers, strict=True) if holds)
+    return Standing(held, due if 0 < due < NEVER else None)
 
 
-def _slices(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
-
-
-def _joined(one: Standing, other: Standing) -> Standing:
-    return Standing(one.held | other.held, min(filter(None, (one.due, other.due)), default=None))
+def _joined(answers: Iterable[Mapping[str, Standing]]) -> dict[str, Standing]:
+    found: dict[str, Standing] = {}
+    for answer in answers:
+        for profile_id, standing in answer.items():
+            known = found.get(profile_id, NOWHERE)
+            due = min(filter(None, (known.due, standing.due)), default=None)
+            found[profile_id] = Standing(known.held | standing.held, due)
+    return found

@@ -17,8 +17,8 @@ WINDOWS = {"1h": HOUR, "1d": DAY, "30d": 30 * DAY}
 EVENT_NAMES = ("Order Completed", "Product Viewed", "Đặt hàng")
 TYPES = ("track", "page")
 TRAITS = ("country", "age", "tags", "address", "born")
-TRAIT_PATHS = (*TRAITS, "address.city", "tags.0", "address.0", ["address", "a.b"])
-PROPERTY_PATHS = ("total", "coupon", "product.sku", "products.0.sku", "products.1", "at")
+TRAIT_PATHS = (*TRAITS, "address.city", "tags.0", "tags.0.0.city", "address.0", ["address", "a.b"])
+PROPERTY_PATHS = ("total", "coupon", "product.sku", "products.0.sku", "products.1", "products.1.0.sku", "0.1", "at")
 
 TEXTS = (
     "VN",
@@ -63,6 +63,7 @@ values = st.one_of(
     st.lists(scalars, max_size=3),
     st.fixed_dictionaries({}, optional={"city": scalars, "0": scalars, "a.b": scalars}),
 )
+products = st.fixed_dictionaries({"sku": scalars})
 documents = st.fixed_dictionaries(
     {},
     optional={
@@ -70,7 +71,10 @@ documents = st.fixed_dictionaries(
         "coupon": values,
         "at": st.sampled_from(DATES + NEAR_DATES),
         "product": st.one_of(values, st.fixed_dictionaries({"sku": scalars})),
-        "products": st.one_of(values, st.lists(st.fixed_dictionaries({"sku": scalars}), max_size=2)),
+        "products": st.one_of(
+            values, st.lists(products, max_size=2), st.lists(st.lists(products, max_size=2), max_size=2)
+        ),
+        "0": st.one_of(values, st.lists(scalars, max_size=2)),
     },
 )
 traits = st.dictionaries(st.sampled_from(TRAITS), values, max_size=3)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cdp.warehouse.base import Warehouse
@@ -30,7 +30,10 @@ SAID: dict[str, Any] = {
 }
 
 database = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -137,9 +140,9 @@ GOLDEN: dict[str, list[Any]] = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden(name: str, golden: Callable[[str, str], None]) -> None:
     """The SQL is the one that was read and found good (GOLDEN=write writes it anew)."""
-    golden(f"{name}.sql", compile_nodes([parse(one) for one in GOLDEN[name]]).sql)
+    golden(f"{name}.sql", compile_nodes([parse(one) for one in GOLDEN[name]], pretty=True).sql)
 
 
 def test_golden_of_a_preview(golden: Callable[[str, str], None]) -> None:
     """A preview asks about everyone, and about each part."""
-    golden("preview.sql", compile_preview([node for _, node in walk(parse(VIP["conditions"]), ROOT)]).sql)
+    golden("preview.sql", compile_preview([node for _, node in walk(parse(VIP["conditions"]), ROOT)], pretty=True).sql)

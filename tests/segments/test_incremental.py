@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cdp.clock import DAY
@@ -48,6 +48,7 @@ async def do(world: World, doing: tuple[Any, ...]) -> None:
 @settings(
     max_examples=15,
     deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(doings(PEOPLE), min_size=1, max_size=12))

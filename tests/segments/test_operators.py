@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -19,7 +19,10 @@ from segments.operators import OPERATORS, ROWS, Operator
 from tests.segments.strategies import ACCEPTED, DATES, NEAR_DATES, NUMBERS, TEXTS
 
 database = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 # Texts as a sender may have written them: odd spacing, escapes, and what is no JSON at all.

@@ -93,7 +93,13 @@ WRONG: list[tuple[Any, str, str]] = [
     ({"trait": ".".join("abcdefghijk"), "is": "is_set"}, "conditions.trait", "up to 10 parts"),
     ({"trait": 5, "is": "is_set"}, "conditions.trait", "A name like"),
     ({"all": [ORDER] * 101}, "conditions.all", "1 to 100 conditions"),
-    ({"all": [{"any": [ORDER] * 60}, {"any": [ORDER] * 60}]}, "conditions", "100 conditions at most"),
+    ({"all": [{"any": [ORDER] * 60}, {"any": [ORDER] * 60}]}, "conditions", "100 conditions and filters"),
+    (
+        {"all": [{"event": "a", "where": [{"property": "b", "is": "is_set"}] * 20}] * 5},
+        "conditions",
+        "100 conditions and",
+    ),
+    ({"trait": "a", "is": "one_of", "value": ["x" * 500] * 80}, "conditions", "30000 bytes at most"),
 ]
 
 
@@ -181,7 +187,15 @@ def test_the_schema_takes_what_the_parser_takes(definition: Any) -> None:
 
 
 # What JSON Schema cannot say: the order of two numbers, the number of all leaves, a calendar, depth, half characters.
-UNSAID = ("smaller number", "100 conditions at most", "date or time", "up to 10 parts", "half a", "A length of time")
+UNSAID = (
+    "smaller number",
+    "100 conditions and",
+    "bytes at most",
+    "date or time",
+    "up to 10 parts",
+    "half a",
+    "A length of time",
+)
 
 
 @pytest.mark.parametrize("given", [given for given, _, words in WRONG if not any(word in words for word in UNSAID)])

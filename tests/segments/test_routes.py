@@ -107,6 +107,10 @@ async def test_a_wrong_definition_is_refused_at_its_place(client: httpx.AsyncCli
         assert answer.status_code == 400
         assert answer.json()["error"]["path"] == "conditions.all[1].window"
         assert "within" in answer.json()["error"]["message"]
+    wide = [{"trait": [str(n), *"000000000"], "is": "one_of", "value": ["x", 1, True]} for n in range(90)]
+    answer = await client.put(f"{PATH}/vip", json={"conditions": {"all": wide}})
+    assert (answer.status_code, answer.json()["error"]["path"]) == (400, "conditions")
+    assert "too much for one query" in answer.json()["error"]["message"]
     assert (await client.get(f"{PATH}/vip")).status_code == 404
     assert (await client.put(f"{PATH}/schema", json=VIP)).json()["error"]["path"] == "key"
     assert (await client.put(f"{PATH}/VIP", json=VIP)).status_code == 400

@@ -27,13 +27,16 @@ FROM (
       toUnixTimestamp64Milli(at) AS moment,
       type = {p0: String} AS is_0,
       moment <= {now: Int64} AS past_0,
-      JSONExtractRaw(
-        if(
-          startsWith(JSONExtractRaw(properties, {p1: String}), '['),
-          JSONExtractRaw(JSONExtractRaw(properties, {p1: String}), {p3: UInt32}),
-          JSONExtractRaw(JSONExtractRaw(properties, {p1: String}), {p2: String})
+      arrayElement(
+        arrayMap(
+          whole -> if(
+            startsWith(whole, '['),
+            JSONExtractRaw(whole, {p2: UInt32}, {p3: String}),
+            JSONExtractRaw(whole, {p4: String}, {p3: String})
+          ),
+          [JSONExtractRaw(properties, {p1: String})]
         ),
-        {p4: String}
+        1
       ) AS property_0,
       startsWith(property_0, '"') AND JSONExtractString(property_0) = {p5: String} AS passes_0,
       arrayMin(
