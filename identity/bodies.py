@@ -21,8 +21,8 @@ PROFILE_EXAMPLE: dict[str, Any] = {
     "identifiers": [
         {"type": "user_id", "value": "lan", "first_seen": "2026-11-21T08:30:00.000Z", "sources": ["web"]},
         {"type": "email", "value": "lan@example.com", "first_seen": "2026-11-21T08:30:00.000Z", "sources": ["web"]},
+        {"type": "anonymous_id", "value": "53a322b7-89c7-40ae-b485-187d61233e4d", "first_seen": None, "sources": []},
     ],
-    "devices": [{"type": "anonymous_id", "value": "53a322b7-89c7-40ae-b485-187d61233e4d"}],
     "traits": {"name": "Nguyễn Thị Lan", "email": "lan@example.com"},
     "segments": ["vip"],
     "first_seen": "2026-11-21T08:12:09.000Z",
@@ -117,16 +117,19 @@ class SimulateBody(Body):
 
 
 class IdentifierShown(BaseModel):
-    """An identifier of a person, since when it is known and which sources said it."""
+    """An identifier of a person, since when it is known and which sources said it.
+
+    A device (`anonymous_id`, `device_id`) is known by when it was used, so it has neither.
+    """
 
     type: str
     value: str
-    first_seen: str
+    first_seen: str | None
     sources: list[str]
 
 
-class DeviceShown(BaseModel):
-    """A browser or an app that the person used."""
+class ValueShown(BaseModel):
+    """An identifier by itself."""
 
     type: str
     value: str
@@ -152,7 +155,6 @@ class ProfileShown(BaseModel):
 
     profile_id: str
     identifiers: list[IdentifierShown]
-    devices: list[DeviceShown]
     traits: dict[str, Any]
     segments: list[str]
     first_seen: str | None = Field(description="The first event's time; null while none is stored.")
@@ -169,7 +171,7 @@ class ObservationShown(BaseModel):
     """What one event, and all that repeat it, said of the person."""
 
     anchor_id: str
-    identifiers: list[DeviceShown]
+    identifiers: list[ValueShown]
     attributes: dict[str, str]
     first_seen: str
     source: str

@@ -24,7 +24,6 @@ from cdp.warehouse.sql import load
 from identity import ledger, rebuild
 from identity.bodies import (
     DecisionShown,
-    DeviceShown,
     Differences,
     Explanation,
     IdentifierShown,
@@ -37,6 +36,7 @@ from identity.bodies import (
     ReviewShown,
     SimulateBody,
     SplitBody,
+    ValueShown,
 )
 from identity.cluster import Link
 from identity.decisions import Decision, Decisions, path_between
@@ -165,8 +165,8 @@ async def read_profile(
         identifiers=[
             IdentifierShown(type=one.type, value=one.value, first_seen=at_text(one.first_seen), sources=one.sources)
             for one in person.identifiers
-        ],
-        devices=[_device(device) for device in person.devices],
+        ]
+        + [_device(device) for device in person.devices],
         traits=known.traits,
         segments=sorted(known.segments),
         first_seen=at_text(known.first_seen) if known.events else None,
@@ -375,16 +375,16 @@ def _words(one: Observation | None) -> str:
 def _observation(anchor: Anchor, one: Observation) -> ObservationShown:
     return ObservationShown(
         anchor_id=to_text(anchor),
-        identifiers=[DeviceShown(type=name, value=value) for name, value in one.identifiers],
+        identifiers=[ValueShown(type=name, value=value) for name, value in one.identifiers],
         attributes=one.attributes,
         first_seen=at_text(one.first_seen),
         source=one.source,
     )
 
 
-def _device(device: str) -> DeviceShown:
+def _device(device: str) -> IdentifierShown:
     name, _, value = device.partition(":")
-    return DeviceShown(type=name, value=value)
+    return IdentifierShown(type=name, value=value, first_seen=None, sources=[])
 
 
 def _decision(found: Decision) -> DecisionShown:

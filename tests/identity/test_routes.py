@@ -115,9 +115,9 @@ async def test_a_person_is_found_by_whatever_identifies_them(house: House, clien
         ("user_id", "lan/1:x:%y"),
         ("email", "lan@gmail.com"),
         ("phone", "+84905123456"),
+        ("anonymous_id", DEVICE),
     ]
     assert found["identifiers"][0]["sources"] == ["web"]
-    assert found["devices"] == [{"type": "anonymous_id", "value": DEVICE}]
     assert found["traits"]["name"] == "Nguyễn Thị Lan"
     assert (found["event_count"], found["segments"], found["shared_with"]) == (2, [], [])
     assert found["events"] is None
