@@ -181,11 +181,12 @@ def _add(path: str, summary: str, description: str, body: dict[str, Any], *, sho
     )
 
 
+ARTICLES = {"identify": "an", "alias": "an"}
 for kind, (sentence, fields) in EXAMPLES.items():
     text = f"{sentence} The write key may stand in the body as `writeKey` as well. Answers 200 once it is durable."
-    _add(f"/v1/{kind}", f"Send a {kind} event", text, _taking({**COMMON, **fields}, []))
+    _add(f"/v1/{kind}", f"Send {ARTICLES.get(kind, 'a')} {kind} event", text, _taking({**COMMON, **fields}, []))
 for letter, kind in LETTERS.items():
-    _add(f"/v1/{letter}", f"Send a {kind} event", "As the long path.", {}, shown=False)
+    _add(f"/v1/{letter}", f"Send {ARTICLES.get(kind, 'a')} {kind} event", "As the long path.", {}, shown=False)
 for path in BATCHES:
     text = (
         "Send up to 5,000 events of any kind, each with its `type`. A bad one is kept aside, told of in `results`, and "
