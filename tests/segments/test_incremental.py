@@ -58,6 +58,7 @@ async def test_step_by_step_equals_anew(world: World, happened: list[tuple[Any, 
     world.clock.moment = NOW
     for _ in range(PEOPLE):
         world.person()
+    await world.stage.store()
     await world.segmenter.handle(await world.define("seen", {"type": "track"}))
     lapsed = {"all": [{"type": "track"}, {"not": {"type": "track", "within": "1d"}}]}
     await world.segmenter.handle(await world.define("lapsed", lapsed))

@@ -66,7 +66,7 @@ HOSTILE = (
 words = st.sampled_from(HOSTILE) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(
     lambda text: not text.isdecimal() and text not in ("track", "page", "0")
 )
-patient = settings(deadline=None)
+patient = settings(deadline=None, max_examples=40)
 
 
 def hostile(word: str, other: str) -> dict[str, Any]:

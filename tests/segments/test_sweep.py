@@ -39,7 +39,7 @@ async def test_many_segments_are_asked_in_several_queries(warehouse: Warehouse) 
         stage.event(stage.anchors(lan)[0], NOW, name=f"E{number}", properties='{"a": 1}')
     await stage.store()
     segments = {f"s{number}": segment(f"s{number}", {"event": f"E{number}"}) for number in range(120)}
-    segments |= {f"w{number}": segment(f"w{number}", wide(number)) for number in range(40)}
+    segments |= {f"w{number}": segment(f"w{number}", wide(number)) for number in range(60)}
     assert not plan(tuple(segments.values())).fits
 
     assert await Sweep(warehouse).standings(segments, [lan], NOW) == {lan: Standing(frozenset({"s3", "s119"}), None)}
