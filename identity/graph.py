@@ -25,7 +25,7 @@ from identity import keys, ledger, metrics
 from identity.cluster import ASSERT
 from identity.facts import Cause, Facts
 from identity.keys import Keys, Profile
-from identity.observations import Anchor
+from identity.observations import Anchor, Observation
 from identity.policy import Policy
 from identity.step import Step
 from identity.succession import ProfileId
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CHUNK = 200  # anchors per transaction
+REMEMBERED = 20_000  # observations that a process keeps at hand
 STUBBORN = 4  # attempts before a transaction is made smaller
 ATTEMPTS = 60
 LONGEST_PAUSE = 0.1  # seconds
@@ -68,6 +69,7 @@ class Graph:
         self._clock = clock
         self._partitions = partitions
         self._ties: tuple[int, Ties] = (-1, Ties())
+        self._known: dict[Anchor, Observation] = {}
 
     async def add(self, facts: Facts, outbox: Outbox, *, again: bool = False) -> dict[Anchor, ProfileId]:
         """Let the graph know these facts. Returns the profile of each of their anchors.
@@ -123,7 +125,8 @@ class Graph:
         divisible = len(facts.anchors()) > 1
 
         async def attempt(pipe: Pipeline) -> dict[Anchor, ProfileId]:
-            view = View(pipe, self.where, self.policy, await self._read_ties(pipe), divisible=divisible)
+            ties = await self._read_ties(pipe)
+            view = View(pipe, self.where, self.policy, ties, known=self._remembered(), divisible=divisible)
             step = Step(view, facts, again=again)
             if await step.plan(lambda: self._next_version(pipe)):
                 await self._commit(pipe, step, outbox)
@@ -145,7 +148,7 @@ class Graph:
             if (tie in before.all) != withdrawn:
                 return False
             after = Ties(before.all - {tie} if withdrawn else before.all | {tie})
-            view = View(pipe, self.where, self.policy, after, ties_before=before)
+            view = View(pipe, self.where, self.policy, after, ties_before=before, known=self._remembered())
             step = Step(view, Facts(), changed=await _ends(view, tie), cause=cause)
             if not await step.plan(lambda: self._next_version(pipe)):
                 step.version = await self._next_version(pipe)
@@ -181,6 +184,11 @@ class Graph:
             raise
         except (RedisError, OSError) as error:
             raise TransientError(f"The state is away or busy: {error}", retry_after=0.5) from error
+
+    def _remembered(self) -> dict[Anchor, Observation]:
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        return self._known
 
     async def _read_ties(self, pipe: Pipeline) -> Ties:
         await pipe.watch(self.where.ties_version)

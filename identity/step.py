@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from identity.cluster import Link, Refusal, cluster
-from identity.devices import SignIn, around, bind, users_of
+from identity.devices import SignIn, Users, around, bind, users_of
 from identity.facts import Cause, Facts, Visit
 from identity.keys import Slice
 from identity.observations import Anchor, session_anchor
@@ -190,6 +190,7 @@ class Step:
     async def _bind(self) -> None:
         moved = await self.view.read_visited(self._moved())
         await self.view.read_whole(moved)
+        await self.view.read_whole(await self._unsure())
         devices = sorted(self._fresh_on.keys() | moved)
         for device in devices:
             self.everyone[device] = self._everyone(device)
@@ -198,6 +199,21 @@ class Step:
         await self.view.read(profiles={profile for anchor in sessions if (profile := self.held(anchor))})
         for device in devices:
             self._bind_device(device)
+
+    async def _unsure(self) -> list[str]:
+        """The devices that were read in part only, and may not have been a crowd's before the step and after it."""
+        partly = {device: self.view.everyone[device] for device in self._fresh_on if device in self.view.partly}
+        few = {d: known[: self.view.sample] for d, known in partly.items() if not self._is_thronged(known)}
+        await self.view.read(owners={anchor for sample in few.values() for anchor in sample})
+        return [device for device, sample in few.items() if not self._is_crowd(sample)]
+
+    def _is_thronged(self, anchors: Collection[Anchor]) -> bool:
+        return len(anchors) > self.policy.observations_per_value
+
+    def _is_crowd(self, anchors: Collection[Anchor]) -> bool:
+        """Whether these observations are of more people than may share a device, as things were and as they become."""
+        before, after = {self.held(anchor) for anchor in anchors}, {self._who(anchor) for anchor in anchors}
+        return not self.again and len(before - {None}) > self.policy.limit < len(after)
 
     def _moved(self) -> list[Anchor]:
         """The known observations whose profile changes."""
@@ -215,25 +231,27 @@ class Step:
         return self.view.slices[device] | self.slices.get(device, {})
 
     def _sessions(self, device: str) -> dict[int, Anchor]:
-        """The sessions in question, by slice: all, or on a thronged device those next to what is new."""
+        """The sessions in question, by slice: all, or on a crowd's device those next to what is new."""
         near = around(visit.period for visit in self._fresh_on.get(device, ()))
         return {
             period: session_anchor(device, period)
             for period, piece in self._slices(device).items()
-            if piece.session and (device not in self.view.thronged or period in near)
+            if piece.session and (device not in self.view.partly or period in near)
         }
 
     def _known_on(self, device: str) -> set[Anchor]:
         """The anchors whose profiles decide about the device's sessions, and those sessions."""
-        few = len(self.everyone[device]) <= self.policy.observations_per_value
         signed_in = {anchor for piece in self._slices(device).values() for anchor in piece.signins}
-        return {*(self.everyone[device] if few else ()), *signed_in, *self._sessions(device).values()}
+        all_matter = device not in self.view.partly and not self._is_thronged(self.everyone[device])
+        return {*(self.everyone[device] if all_matter else ()), *signed_in, *self._sessions(device).values()}
 
     def _bind_device(self, device: str) -> None:
         """Give each session in question its owner, and each anonymous profile of the device its future."""
         everyone, slices, sessions = self.everyone[device], self._slices(device), self._sessions(device)
-        people = {anchor: self._who(anchor) for anchor in everyone}
-        users = users_of(everyone, people, self.policy)
+        if device in self.view.partly:
+            users = Users(crowd=True)
+        else:
+            users = users_of(everyone, {anchor: self._who(anchor) for anchor in everyone}, self.policy)
         signins = {
             period: [SignIn(at, anchor) for anchor, (at, _) in piece.signins.items()]
             for period, piece in slices.items()

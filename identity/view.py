@@ -81,14 +81,19 @@ class View:
         ties: Ties,
         *,
         ties_before: Ties | None = None,
+        known: dict[Anchor, Observation] | None = None,
         divisible: bool = False,
     ) -> None:
-        """`divisible`: raise `DivideError` rather than look at components that are too large together."""
+        """`known`: observations remembered from before, for an anchor's content never changes.
+
+        `divisible`: raise `DivideError` rather than look at components that are too large together.
+        """
         self.pipe = pipe
         self.where = where
         self.policy = policy
         self.ties = ties
         self.ties_before = ties_before or ties
+        self._known = {} if known is None else known
         self._divisible = divisible
         self.observations: dict[Anchor, Observation] = {}
         self.owners: dict[Anchor, ProfileId] = {}
@@ -96,7 +101,7 @@ class View:
         self.absorbers: dict[ProfileId, ProfileId] = {}
         self.slices: dict[str, dict[int, Slice]] = {}
         self.everyone: dict[str, list[Anchor]] = {}
-        self.thronged: set[str] = set()  # devices of which only a part was read
+        self.partly: set[str] = set()  # devices of which only a part was read
         self.added: set[Anchor] = set()
         self._postings: dict[Value, list[Anchor]] = {}
         self._stored: dict[Value, int] = {}  # how many observations a posting holds in the state
@@ -134,12 +139,17 @@ class View:
             take(subject, found)
 
     async def read_devices(self, periods: Mapping[str, Iterable[int]]) -> None:
-        """Read these devices; of one that is thronged only the given slices, because the others cannot matter."""
-        await self._read_devices(periods, self.policy.observations_per_value)
+        """Read these devices; of one on which many observations were made only the given slices and who these are."""
+        await self._read_devices(periods, self.sample)
+
+    @property
+    def sample(self) -> int:
+        """How many of a device's observations suffice to see that a crowd uses it."""
+        return 4 * (self.policy.limit + 1)
 
     async def read_whole(self, devices: Iterable[str]) -> None:
         """Read all of these devices."""
-        unread = {device: () for device in devices if device not in self.slices or device in self.thronged}
+        unread = {device: () for device in devices if device not in self.slices or device in self.partly}
         await self._read_devices(unread, -1)
 
     async def _read_devices(self, periods: Mapping[str, Iterable[int]], most: int) -> None:
@@ -228,7 +238,9 @@ class View:
         """
         whole, complete = await self._reach(changed, ALL, When.EITHER)
         if complete:
-            return [(self._content(whole), ALL)] if whole else []
+            parts = [(self._content(whole), ALL)] if whole else []
+            await self._read_owners(content for content, _ in parts)
+            return parts
         if self._divisible:
             raise DivideError
         self.oversize += 1
@@ -237,7 +249,9 @@ class View:
         seeds = set(changed) | beside
         for found, _ in await self._settle(seeds - self.added, When.BEFORE):
             seeds |= found
-        return [(self._content(found), rank) for found, rank in await self._settle(seeds, When.AFTER)]
+        parts = [(self._content(found), rank) for found, rank in await self._settle(seeds, When.AFTER)]
+        await self._read_owners(content for content, _ in parts)
+        return parts
 
     async def _settle(self, seeds: Collection[Anchor], when: When) -> list[tuple[set[Anchor], int]]:
         """The components of the seeds, each by the weakest links with which it is small enough."""
@@ -277,7 +291,7 @@ class View:
 
     async def _read_around(self, anchors: Iterable[Anchor]) -> None:
         anchors = list(anchors)
-        await self.read(anchors=anchors)
+        await self._read_observations(anchors)
         said = {
             value for anchor in anchors for own in self.observations[anchor].identifiers for value in _asked_with(own)
         }
@@ -287,7 +301,26 @@ class View:
         tied = {other for anchor in anchors for some in ties for other in some.joined.get(anchor, ())}
         # What was generic by number before is so now; what becomes so must be looked at once more.
         believed = (v for v in values if self._stored.get(v, 0) <= self.policy.most_observations(v[0]))
-        await self.read(anchors=tied | {anchor for value in believed for anchor in self.posting(value)})
+        await self._read_observations(tied | {anchor for value in believed for anchor in self.posting(value)})
+
+    async def _read_observations(self, anchors: Iterable[Anchor]) -> None:
+        """Read observations that postings or ties name: those are watched, and an anchor's content never changes."""
+        wanted = [anchor for anchor in anchors if anchor not in self.observations]
+        self.observations |= {anchor: self._known[anchor] for anchor in wanted if anchor in self._known}
+        unread = [anchor for anchor in wanted if anchor not in self._known]
+        if not unread:
+            return
+        found: Any = await self.pipe.mget([self.where.observation(anchor) for anchor in unread])
+        for anchor, packed in zip(unread, found, strict=True):
+            self._take_observation(anchor, packed)
+
+    async def _read_owners(self, parts: Iterable[Content]) -> None:
+        """Whose these observations are. It changes only with their component, which is watched."""
+        unread = [a for content in parts for a in content if self.where.owner(a) not in self._asked]
+        if unread:
+            found: Any = await self.pipe.mget([self.where.owner(anchor) for anchor in unread])
+            for anchor, owner in zip(unread, found, strict=True):
+                self._take_owner(anchor, owner)
 
     def _beside(self, anchor: Anchor, rank: int, when: When) -> Iterator[Anchor]:
         generic = _Generic(self, when)
@@ -312,6 +345,7 @@ class View:
     def _take_observation(self, anchor: Anchor, found: bytes | None) -> None:
         if found is not None:
             self.observations.setdefault(anchor, keys.decode_observation(found))
+            self._known[anchor] = self.observations[anchor]
 
     def _take_owner(self, anchor: Anchor, found: bytes | None) -> None:
         if found is not None:
@@ -332,7 +366,7 @@ class View:
     def _take_device(self, device: str, fields: dict[bytes, bytes], *, whole: bool) -> None:
         self.everyone[device] = keys.anchors(fields.pop(keys.EVERYONE, None))
         self.slices[device] = {keys.unpack(field): keys.decode_slice(value) for field, value in fields.items()}
-        (self.thronged.discard if whole else self.thronged.add)(device)
+        (self.partly.discard if whole else self.partly.add)(device)
 
 
 class _Generic:
