@@ -8,14 +8,15 @@ In the state, per partition of profiles.touched (one hash tag, so that one MULTI
     recounts  segment → how far the recount of its definition is
     outbox    SegmentChanges that are not on the log yet
     epoch     how often the partition got a new owner; the write of an owner that was replaced changes nothing
+    whole     there once the state is complete; a new state is first made whole from the warehouse's history
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -101,8 +102,8 @@ class Share:
     def __init__(self, state: Redis, prefix: str, number: int) -> None:
         self.number = number
         self._state = state
-        self._members, self._counts, self._epoch_key = (
-            key(prefix, number, name) for name in ("members", "counts", "epoch")
+        self._members, self._counts, self._epoch_key, self._whole_key = (
+            key(prefix, number, name) for name in ("members", "counts", "epoch", "whole")
         )
         self._outbox = Outbox(state, key(prefix, number, "outbox"))
         self.timers = Timers(state, key(prefix, number, "timers"))
@@ -110,15 +111,35 @@ class Share:
         self._epoch: int | None = None
         self._waiting = True
 
-    async def ready(self, log: Log) -> None:
-        """Take it over if that is still to be done (who had it can write no more), and empty the outbox."""
+    async def ready(self, log: Log, history: Callable[[int], Awaitable[Mapping[str, Sequences]]]) -> None:
+        """Take it over if that is still to be done (who had it can write no more), and empty the outbox.
+
+        A state that knows nothing yet gets the sequences of `history`, so that none is given twice.
+        """
         if self._epoch is None:
-            epoch = await self._state.incr(self._epoch_key)
+            self._epoch = int(await self._state.incr(self._epoch_key))
+            if not await self._state.exists(self._whole_key):
+                await self._restore(await history(self.number))
             await self.timers.load()
             await self.recounts.load()
             self._waiting = True
-            self._epoch = int(epoch)
         await self.drain(log)
+
+    async def _restore(self, history: Mapping[str, Sequences]) -> None:
+        members: dict[Any, Any] = {uuid.UUID(one).bytes: _pack(known) for one, known in history.items()}
+        counts: dict[Any, Any] = Counter(
+            segment for known in history.values() for segment, last in known.items() if is_in(last)
+        )
+
+        def build(transaction: Pipeline) -> None:
+            transaction.delete(self._members, self._counts)
+            if members:
+                transaction.hset(self._members, mapping=members)
+            if counts:
+                transaction.hset(self._counts, mapping=counts)
+            transaction.set(self._whole_key, 1)
+
+        await self.write(build)
 
     def close(self) -> None:
         """Believe nothing in memory any more: what is in the state counts."""

@@ -6,6 +6,17 @@ WHERE profile_id > {after:UUID} AND CRC32(toString(profile_id)) % {partitions:UI
 ORDER BY profile_id
 LIMIT {limit:UInt32};
 
+-- name: sequences_of_partition
+-- What is known of the memberships of one partition: for each profile its segments and their last sequences.
+SELECT profile_id, groupArray(segment) AS segments, groupArray(last) AS sequences
+FROM (
+    SELECT profile_id, segment, max(sequence) AS last
+    FROM segment_changes
+    WHERE CRC32(toString(profile_id)) % {partitions:UInt32} = {partition:UInt32}
+    GROUP BY profile_id, segment
+)
+GROUP BY profile_id;
+
 -- name: members
 -- A page of those who were in a segment at a moment: the latest change until then is an entry.
 SELECT profile_id, toUnixTimestamp64Milli(argMax(at, sequence)) AS since

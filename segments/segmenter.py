@@ -31,7 +31,7 @@ from cdp.streams.base import Message, Partition
 from cdp.topics import PROFILES_TOUCHED, Topic
 from cdp.warehouse.sql import load
 from segments.definitions import Definitions, Live
-from segments.membership import Pass, Share
+from segments.membership import Pass, Sequences, Share
 from segments.recounts import DELETED, STALE, Recount
 from segments.sweep import NOWHERE, Sweep
 
@@ -118,7 +118,7 @@ class Segmenter:
         async with self._one_at_a_time:
             try:
                 for share in self._shares.values():
-                    await share.ready(self._log)
+                    await share.ready(self._log, self._history)
                 yield
             except BaseException as error:
                 for share in self._shares.values():
@@ -206,6 +206,12 @@ class Segmenter:
 
     async def _note(self, share: Share, segment: str, recount: Recount) -> None:
         await share.write(lambda write: share.recounts.set(write, segment, recount))
+
+    async def _history(self, number: int) -> dict[str, Sequences]:
+        """The last sequences of a partition's profiles, as the warehouse has them."""
+        place = {"partitions": self._log.partitions(PROFILES_TOUCHED), "partition": number}
+        rows = await self._warehouse.rows(QUERIES["sequences_of_partition"], place)
+        return {str(one): dict(zip(segments, sequences, strict=True)) for one, segments, sequences in rows}
 
     async def _page(self, number: int, after: str) -> tuple[str, list[str]]:
         """A page of the partition's profiles, and where the next one begins ('' at the end)."""

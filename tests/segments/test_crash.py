@@ -14,7 +14,7 @@ from cdp.settings import Settings
 from tests.segments.world import World
 
 # What reaches outside the process: the steps between which it can die.
-STEPS = frozenset({"rows", "append", "incr", "zrange", "hgetall", "hmget", "lrange", "hscan"})
+STEPS = frozenset({"rows", "append", "incr", "zrange", "hgetall", "hmget", "lrange", "hscan", "exists"})
 PIPELINE_STEPS = frozenset({"watch", "get", "execute"})
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cdp.clock import DAY, HOUR, MINUTE
 from cdp.records import ProfilesTouched
+from cdp.warehouse.rows import SegmentChangeRow, encode_rows
 from segments.definitions import SEGMENT
+from segments.overview import Overview
 from tests.segments.world import World
 
 BUYERS = {"event": "Order Completed"}
@@ -210,6 +212,30 @@ async def test_recounts_go_on_after_a_restart_and_let_touches_in(world: World) -
     await world.settle()
 
     assert await world.members() == {("buyers", one) for one in people}
+
+
+async def test_a_lost_state_is_made_again_from_the_history(world: World) -> None:
+    """When the state is gone, sequences go on where the warehouse's history ends, and nobody enters twice."""
+    await world.define("buyers", BUYERS)
+    lan, hung = world.person(), world.person()
+    world.bought(lan)
+    world.bought(hung)
+    await world.touch(lan, hung)
+    rows = [
+        SegmentChangeRow(one.segment, one.profile_id, one.sequence, one.change, one.at / 1000, one.reason, one.trace_id)
+        for one in await world.history()
+    ]
+    await world.platform.warehouse.insert("segment_changes", SegmentChangeRow.__struct_fields__, encode_rows(rows))
+    await world.platform.state.flushall()
+    await world.start()
+    await world.touch(lan, hung)
+    assert len(await world.recorded()) == 2
+
+    world.stage.merge(hung, lan)
+    await world.touch(lan, hung, reason="identity")
+    assert await world.members() == {("buyers", lan)}
+    overview = Overview(world.platform.state, world.platform.settings.state.prefix, world.partitions)
+    assert (await overview.members())["buyers"] == 1
 
 
 async def test_unreadable_messages_are_passed_over(world: World) -> None:

@@ -44,7 +44,7 @@ class World:
         """An empty world: no people, no segments, an empty state; what is on the log is not looked at any more."""
         for entry in self.platform.registry.all(SEGMENT):
             await self.platform.registry.delete(SEGMENT, entry.key)
-        for table in ("events", "traits", "identity_map"):
+        for table in ("events", "traits", "identity_map", "segment_changes"):
             await self.platform.warehouse.command(f"TRUNCATE TABLE {table}")
         await self.platform.state.flushall()
         ends = await self.platform.log.end_offsets(SEGMENTS_CHANGES)
