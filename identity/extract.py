@@ -36,7 +36,7 @@ MEMORY = 1 << 13  # persons remembered per process
 MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
 
 EMPTY = bytes(EMPTY_OBJECT)
-PERSONAL = (b'"traits"', b'"externalIds"', b'"device"')
+PERSONAL = (b'"traits"', b'"externalIds"', b'"device"', b'"groupId"')
 # Marks of a context that was made where the person is: only there is the sender's address the person's.
 CLIENTS = (b'"userAgent"', b'"direct"')
 PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
@@ -51,6 +51,7 @@ class Body(Struct, rename="camel"):
     group_id: Any = None
     event: Any = None
     name: Any = None
+    category: Any = None
     timestamp: Any = None
     original_timestamp: Any = None
     sent_at: Any = None
@@ -65,6 +66,7 @@ class Context(Struct, rename="camel"):
     traits: Raw = NOTHING
     external_ids: Raw = NOTHING
     device: Any = None
+    group_id: Any = None
 
 
 class Named(Struct):
@@ -76,7 +78,7 @@ class Named(Struct):
 class Extracted(NamedTuple):
     """An event, ready to be resolved. `observation` is None for anonymous activity; `device` is `type:value` or empty.
 
-    `previous` is the device that an alias call may have meant.
+    `previous` is the device that an alias call may have meant. A group's traits are its `properties`.
     """
 
     at: int
@@ -147,7 +149,7 @@ class Extractor:
         body = _body(event.body)
         context = merged(bytes(body.context), bytes(batch.context))
         if batch.ip and b'"ip"' not in context and any(mark in context for mark in CLIENTS):
-            context = _with_ip(context, batch.ip)
+            context = _with(context, b"ip", batch.ip)
         inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
         user_id, anonymous_id = scalar(body.user_id).strip(), scalar(body.anonymous_id).strip()
         previous = scalar(body.previous_id).strip() if event.type == "alias" else ""
@@ -162,7 +164,7 @@ class Extractor:
             anchor, observation = session_anchor(device, period), None
         else:
             return UNIDENTIFIABLE
-        properties = _filled(bytes(body.properties))
+        properties = _properties(event.type, body)
         return Extracted(
             at,
             period,
@@ -173,8 +175,8 @@ class Extractor:
             _name(event.type, body, properties),
             user_id,
             anonymous_id,
-            scalar(body.group_id).strip(),
-            Raw(_filled(bytes(body.traits)) if event.type == "group" else properties),
+            scalar(body.group_id).strip() or scalar(inner.group_id).strip(),
+            Raw(properties),
             Raw(context),
             person.traits,
         )
@@ -282,9 +284,20 @@ def _filled(raw: bytes) -> bytes:
     return raw if raw[:1] == b"{" else EMPTY
 
 
-def _with_ip(context: bytes, ip: str) -> bytes:
-    rest = context[1:].lstrip()
-    return b'{"ip":%s%s%s' % (_encode(ip), b"" if rest == b"}" else b",", rest)
+def _with(text: bytes, key: bytes, value: str) -> bytes:
+    """A JSON object with one key more."""
+    rest = text[1:].lstrip()
+    return b'{"%s":%s%s%s' % (key, _encode(value), b"" if rest == b"}" else b",", rest)
+
+
+def _properties(kind: str, body: Body) -> bytes:
+    """What the event is about: a group's traits; of a page the properties, with the category from beside them."""
+    if kind == "group":
+        return _filled(bytes(body.traits))
+    properties = _filled(bytes(body.properties))
+    if kind in ("page", "screen") and (category := scalar(body.category)) and b'"category"' not in properties:
+        return _with(properties, b"category", category)
+    return properties
 
 
 def _name(kind: str, body: Body, properties: bytes) -> str:

@@ -30,7 +30,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from cdp import conservation
-from cdp.clock import Clock
+from cdp.clock import LATEST, Clock
 from cdp.errors import TransientError
 from cdp.records import (
     QuarantinedBatch,
@@ -59,6 +59,7 @@ log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES = 1_000_000  # about how large a message of events.resolved may become
 EVENT_BYTES = 400  # of an event beside its properties, context and traits
+NEVER = LATEST + 1
 REMEMBERED = 200_000  # visits that this process knows to be known
 
 
@@ -216,10 +217,11 @@ class Resolver:
             anchor, observation, seen = found.anchor, found.observation, taken.batch.received_at
             if observation is not None and anchor not in known:
                 facts.observe(anchor, observation, taken.cause)
-            for device in (found.device, found.previous):
-                if not device or (observation is None and anchor in known):
-                    continue
-                if found.at < self._visited.get((device, found.period, anchor), found.at + 1):
+            if observation is None and anchor in known:
+                continue
+            for device in filter(None, (found.device, found.previous)):
+                before = self._visited.get((device, found.period, anchor), NEVER) if anchor in known else NEVER
+                if found.at < before:
                     visit = Visit(device, found.period, anchor, found.at, seen, session=observation is None)
                     facts.visit(visit, taken.cause)
         return facts

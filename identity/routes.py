@@ -94,7 +94,7 @@ _WINGS: WeakKeyDictionary[Any, Wing] = WeakKeyDictionary()
 
 def wing(opened: Opened) -> Wing:
     """The wing of this process; one per log, because that is opened once."""
-    if (found := _WINGS.get(opened.log)) is None or found.opened != opened:
+    if (found := _WINGS.get(opened.log)) is None or found.opened is not opened:
         found = _WINGS[opened.log] = Wing(opened)
     return found
 

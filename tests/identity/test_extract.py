@@ -119,6 +119,16 @@ def test_traits_of_a_group_are_the_companys() -> None:
     assert found.group_id == "acme"
 
 
+def test_a_pages_category_and_an_events_company_are_kept() -> None:
+    """A category beside the properties joins them; a groupId in the context is the event's company."""
+    page = {"type": "page", "userId": "lan", "category": "Catalog", "name": "Áo dài", "context": {"groupId": "acme"}}
+    found = extract(page)
+    assert json.loads(bytes(found.properties)) == {"category": "Catalog"}
+    assert found.group_id == "acme"
+    given_one = extract({**page, "properties": {"category": "Own", "x": 1}})
+    assert json.loads(bytes(given_one.properties)) == {"category": "Own", "x": 1}
+
+
 def test_alias_names_who_somebody_was() -> None:
     """An alias ties two accounts, and counts as a sign-in on the device that the old id may be."""
     found = extract({"type": "alias", "userId": "lan", "previousId": DEVICE})
