@@ -15,7 +15,7 @@ from cdp.wiring import running
 OPTIONS = [
     "--exclude-path=/api/v1/tail",
     "--exclude-checks=positive_data_acceptance",
-    "--max-examples=12",
+    "--max-examples=6",
     "--seed=1",
     "--generation-database=none",
     "--no-color",
