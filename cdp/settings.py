@@ -157,7 +157,7 @@ class IdentitySettings(Room):
 
 
 class SegmentSettings(Room):
-    tick_seconds: float = Field(0.1, gt=0, description="Longest wait before touched profiles are evaluated.")
+    tick_seconds: float = Field(0.1, gt=0, description="How often timers that are due and recounts are looked for.")
     batch_profiles: int = Field(5_000, ge=1, description="Most profiles evaluated in one pass.")
 
 
