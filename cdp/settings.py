@@ -145,7 +145,7 @@ class IdentitySettings(Room):
     session_minutes: int = Field(
         30,
         ge=1,
-        description="Length of the slice of anonymous activity that belongs to one person; fixed once there are events.",
+        description="Length of the slice of anonymous activity of one person; fixed once there are events.",
     )
     blocked_values: tuple[str, ...] = Field(
         (),
