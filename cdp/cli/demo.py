@@ -89,17 +89,18 @@ def _someone(events: list[Event]) -> str:
 
 
 def _words(count: int, sizes: dict[str, int], someone: str) -> str:
+    hints = {
+        f"cdp profile {someone}": "one person: identifiers, traits, segments",
+        f"cdp profile explain {someone}": "why all of that is one person",
+        "cdp segment members vip": "who is in",
+        "cdp segment changes cart-abandoned": "who came and went, and when",
+        f"cdp destination deliveries {DESTINATION_KEY}": "what the file destination was told",
+        str(Settings.load().data_dir / "exports" / "demo-vip.jsonl"): "and what it holds",
+        "cdp tail": "events as they arrive",
+    }
+    width = max(map(len, hints))
     lines = [f"{count} events sent. Who is in now:", ""]
     lines += [f"  {sizes.get(key, 0):>5}  {body['name']}" for key, body in SEGMENTS.items()]
-    lines += [
-        "",
-        "Look at",
-        f"  cdp profile {someone}                one person: identifiers, traits, segments",
-        f"  cdp profile explain {someone}        why all of that is one person",
-        "  cdp segment members vip                      who is in",
-        "  cdp segment changes cart-abandoned           who came and went, and when",
-        f"  cdp destination deliveries {DESTINATION_KEY}         what the file destination was told",
-        "  cdp-data/exports/demo-vip.jsonl              and what it holds",
-        "  cdp tail                                     events as they arrive",
-    ]
+    lines += ["", "Look at"]
+    lines += [f"  {hint:<{width}}  {meaning}" for hint, meaning in hints.items()]
     return "\n".join(lines)
