@@ -1,4 +1,4 @@
-"""What tests of the collector need: a client without a socket, and a look at what it wrote to the log."""
+"""What tests of the collector need: a source, a client without a socket, and a look at the log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,23 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cdp.clock import Clock
 from cdp.records import QuarantinedEvent, RawBatch, RawEvent, decode_quarantined, decode_raw
+from cdp.registry import Entry, Registry
 from cdp.service import Receive, Scope, Send
 from cdp.streams.base import Log, Message
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, Topic
+from ingest.keys import KIND
+
+
+async def ensure_source(registry: Registry, write_key: str, by: str, *, clock: Clock, key: str = "default") -> Entry:
+    """Make sure that the source `key` exists and has the write key; what it has already stays."""
+    entry = registry.find(KIND, key)
+    body: dict[str, Any] = dict(entry.body) if entry else {"name": key.capitalize(), "write_keys": [], "enabled": True}
+    if entry and any(one["key"] == write_key for one in body["write_keys"]):
+        return entry
+    body["write_keys"] = [*body["write_keys"], {"key": write_key, "created_at": clock.now()}]
+    return await registry.put(KIND, key, body, by=by)
 
 
 class Reply(NamedTuple):

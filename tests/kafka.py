@@ -6,14 +6,15 @@ Without Java or Maven the tests that ask for it are skipped with the reason; whe
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
+
+from tests.parts import missing
 
 SCRIPT = Path(__file__).parent.parent / "deploy" / "kafka" / "broker.py"
 
@@ -33,11 +34,11 @@ script = _load()
 def start_broker(folder: Path) -> Any:
     """A started broker with its data in the folder; skips the test (in CI: fails it) where there can be none."""
     if reason := script.missing():
-        _without(reason)
+        missing(f"Kafka: {reason}")
     try:
         script.fetch()
     except script.BrokerError as error:
-        _without(str(error))
+        missing(f"Kafka: {error}")
     broker = script.Broker(folder)
     broker.start()
     return broker
@@ -49,9 +50,3 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     broker = start_broker(tmp_path_factory.mktemp("kafka"))
     yield broker.bootstrap
     broker.kill()
-
-
-def _without(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"No Kafka: {reason}", pytrace=False)
-    pytest.skip(f"No Kafka: {reason}")

@@ -33,3 +33,19 @@ async def eventually(probe: Callable[[], T | Awaitable[T]], timeout: float = 10)
             raise failure or AssertionError(f"not within {timeout:g} s; the last answer was {answer!r}")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.1)
+
+
+def until(probe: Callable[[], T], *, timeout: float = 30) -> T:
+    """The same for tests that have no event loop; what a probe does not find yet may also be a key or a place."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer: object = None
+        failure: Exception | None = None
+        try:
+            if answer := probe():
+                return answer
+        except (AssertionError, KeyError, IndexError) as error:
+            failure = error
+        if time.monotonic() > deadline:
+            raise failure or AssertionError(f"not within {timeout:g} s; the last answer was {answer!r}")
+        time.sleep(0.05)

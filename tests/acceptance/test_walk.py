@@ -6,9 +6,8 @@ import base64
 import functools
 import http.server
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.tail import Tail
 from tests.processes import WRITE_KEY, Embedded, Installation, Scaled, events
+from tests.waiting import until
 
 SECRET = "whsec_" + base64.b64encode(b"the receiver and we know this one").decode()
 BUYERS = {
@@ -70,21 +70,6 @@ def tail(installation: Installation) -> Iterator[Tail]:
     opened = Tail(installation)
     yield opened
     opened.close()
-
-
-def until(probe: Callable[[], Any], *, timeout: float = 30) -> Any:
-    """Wait until the probe returns something true, and return it; the last assertion's words explain a failure."""
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            if result := probe():
-                return result
-            problem: Exception = AssertionError("the probe stayed false")
-        except (AssertionError, KeyError, IndexError) as error:
-            problem = error
-        if time.monotonic() > end:
-            raise problem
-        time.sleep(0.05)
 
 
 def person(installation: Installation, identifier: str) -> dict[str, Any]:

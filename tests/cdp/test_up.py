@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import httpx
 import pytest
 
 from cdp import credentials
+from tests.waiting import until
 
 COMMAND = [sys.executable, "-c", "from cdp.cli import main; main()", "up"]
 
@@ -92,15 +92,6 @@ def stop_valkey(folder: Path) -> None:
             client.shutdown(nosave=True)
         except RedisError:
             return
-
-
-def until(probe: Callable[[], Any], *, timeout: float = 30) -> Any:
-    """Ask until the answer is true."""
-    end = time.monotonic() + timeout
-    while not (found := probe()):
-        assert time.monotonic() < end, f"the last answer was {found!r}"
-        time.sleep(0.05)
-    return found
 
 
 def ask(command: list[str]) -> tuple[int, Any]:

@@ -10,9 +10,8 @@ from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import Settings
 from cdp.testing import FrozenClock
-from ingest.bootstrap import ensure_source
 from ingest.collector import Collector
-from ingest.testing import Client
+from ingest.testing import Client, ensure_source
 
 WRITE_KEY = "wk_shop_0123456789"
 

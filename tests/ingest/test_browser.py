@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +15,10 @@ from cdp.settings import HttpSettings
 from ingest.collector import Collector
 from ingest.testing import Stored, stored
 from tests.ingest.conftest import WRITE_KEY
+from tests.parts import CHROMIUM_FLAGS, chromium
 from tests.waiting import eventually
 
-CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(path).exists()), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium at /usr/bin/chromium"),
-]
+pytestmark = pytest.mark.browser
 PAGE = """<!doctype html><title>Áo dài</title>
 <script>(window.cdp = window.cdp || []).push(["track", "Early", {{n: 1}}])</script>
 <script async src="{collector}/cdp.js" data-write-key="{key}"></script>"""
@@ -96,7 +92,7 @@ async def page() -> AsyncIterator[Any]:
     from playwright.async_api import async_playwright
 
     async with async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = await play.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         yield await browser.new_page()
         await browser.close()
 

@@ -13,8 +13,8 @@ from cdp.clock import HOUR
 from cdp.errors import ConflictError
 from cdp.registry import Registry
 from cdp.testing import FrozenClock
-from ingest.bootstrap import ensure_source
 from ingest.keys import Sources, WriteKeyError, basic_user, check_unused, rotated
+from ingest.testing import ensure_source
 
 
 @given(st.binary())

@@ -16,10 +16,9 @@ from cdp.records import QuarantinedEvent, accepted_id
 from cdp.service import Platform
 from cdp.testing import FrozenClock
 from cdp.warehouse.rows import QuarantineRow, encode_rows, quarantine_row
-from ingest.bootstrap import ensure_source
 from ingest.collector import Collector
 from ingest.service import router
-from ingest.testing import Client, set_aside, stored
+from ingest.testing import Client, ensure_source, set_aside, stored
 from tests.cdp.apps import add_token, api
 from tests.ingest.conftest import WRITE_KEY
 

@@ -14,9 +14,8 @@ from cdp.records import partition_of
 from cdp.registry import Registry
 from cdp.settings import Settings
 from cdp.testing import FrozenClock
-from ingest.bootstrap import ensure_source
 from ingest.collector import Collector
-from ingest.testing import Client, set_aside, stored
+from ingest.testing import Client, ensure_source, set_aside, stored
 
 RECORDINGS = {
     file.stem: json.loads(file.read_text("utf-8"))["requests"]

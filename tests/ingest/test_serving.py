@@ -20,10 +20,9 @@ from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import Settings
 from cdp.streams import open_log
-from ingest.bootstrap import ensure_source
 from ingest.collector import Collector
 from ingest.service import router
-from ingest.testing import authorization, set_aside, stored, zipped
+from ingest.testing import authorization, ensure_source, set_aside, stored, zipped
 from tests.ingest.conftest import WRITE_KEY
 
 EVENT = json.dumps({"userId": "lan", "event": "Order Completed"}).encode()
