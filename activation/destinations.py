@@ -1,6 +1,6 @@
 """What people define: destinations (a connector and its settings) and syncs (a segment sent to a destination).
 
-In the registry a secret is `{"$sealed": …}` (see `activation.vault`); through the API it can be written and never read.
+In the registry a secret is `{"$sealed": …}` (see `cdp.vault`); through the API it can be written and never read.
 A secret that a new definition leaves out, or gives as the mask, stays what it was, unless the address it is sent to
 changes: who may write but not read must not have it sent to themselves.
 """
@@ -17,14 +17,12 @@ from pydantic_core import to_jsonable_python
 from activation.catalog import connector_named
 from activation.connector import Connector, ConnectorSettings
 from activation.mapping import SyncMapping
-from activation.vault import Vault
 from cdp.errors import ConflictError, InvalidError
 from cdp.registry import Entry, Registry
+from cdp.vault import Vault, is_sealed, opened, restored, sealed
 
 DESTINATION, SYNC, SEGMENT = "destination", "sync", "segment"
 KEY = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-MASK = "**********"
-SEALED = "$sealed"
 # Words that stand in the place of a key in the API's addresses.
 TAKEN = {"catalog"}
 
@@ -148,7 +146,7 @@ class Definitions:
         if any(given.get(name) != stored.get(name) for name in connector.Settings.addresses):
             return given
         clear = opened(stored, self._vault, key)
-        kept = {name: clear[name] for name, value in stored.items() if _is_sealed(value) and name not in given}
+        kept = {name: clear[name] for name, value in stored.items() if is_sealed(value) and name not in given}
         return kept | {name: restored(value, clear.get(name)) for name, value in given.items()}
 
 
@@ -184,60 +182,6 @@ def parsed(model: type[Any], given: Mapping[str, Any], path: str) -> Any:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join([path, *(str(step) for step in first["loc"])])
         raise InvalidError(f"{place}: {first['msg']}", path=place) from None
-
-
-def sealed(value: Any, vault: Vault, place: str) -> Any:
-    """The value as it may be stored: each secret sealed for its place."""
-    if isinstance(value, SecretStr):
-        return {SEALED: vault.seal(value.get_secret_value(), place)}
-    if isinstance(value, Mapping):
-        return {name: sealed(part, vault, f"{place}/{name}") for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [sealed(part, vault, f"{place}/{index}") for index, part in enumerate(value)]
-    return value
-
-
-def opened(value: Any, vault: Vault, place: str) -> Any:
-    """The value with its secrets in the clear. Raises `MisconfiguredError`."""
-    if isinstance(value, Mapping):
-        if _is_sealed(value):
-            return vault.open(value[SEALED], place)
-        return {name: opened(part, vault, f"{place}/{name}") for name, part in value.items()}
-    if isinstance(value, list):
-        return [opened(part, vault, f"{place}/{index}") for index, part in enumerate(value)]
-    return value
-
-
-def masked(value: Any) -> Any:
-    """The stored value as the API shows it: the mask in the place of each secret."""
-    if isinstance(value, Mapping):
-        return MASK if _is_sealed(value) else {name: masked(part) for name, part in value.items()}
-    return [masked(part) for part in value] if isinstance(value, list) else value
-
-
-def restored(given: Any, stored: Any) -> Any:
-    """What was given, with each mask replaced by what is stored."""
-    if isinstance(given, Mapping):
-        known = stored if isinstance(stored, Mapping) else {}
-        return {name: restored(part, known.get(name)) for name, part in given.items()}
-    return stored if given == MASK and stored is not None else given
-
-
-def secrets_in(value: Any) -> list[str]:
-    """The secrets inside settings, in the clear."""
-    if isinstance(value, SecretStr):
-        return [value.get_secret_value()] if value.get_secret_value() else []
-    if isinstance(value, BaseModel):
-        return secrets_in({name: getattr(value, name) for name in type(value).model_fields})
-    if isinstance(value, Mapping):
-        return [secret for part in value.values() for secret in secrets_in(part)]
-    if isinstance(value, (list, tuple)):
-        return [secret for part in value for secret in secrets_in(part)]
-    return []
-
-
-def _is_sealed(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {SEALED}
 
 
 def _filled(value: Any) -> bool:

@@ -29,11 +29,11 @@ from activation.ledger import LeaseLostError, Ledger
 from activation.reconcile import Reconciler
 from activation.transports import open_transport
 from activation.transports.base import Transport
-from activation.vault import open_vault
 from cdp import profiles
 from cdp.errors import CdpError
 from cdp.registry import Entry
 from cdp.service import Health, Platform
+from cdp.vault import open_vault
 from cdp.worker import Worker
 
 log = structlog.get_logger(__name__)

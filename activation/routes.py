@@ -22,9 +22,7 @@ from activation.destinations import (
     DestinationBody,
     Sync,
     SyncBody,
-    masked,
     parsed,
-    secrets_in,
     syncs,
 )
 from activation.exchange import build, carry
@@ -36,13 +34,13 @@ from activation.reconcile import Reconciler
 from activation.requests import Reply
 from activation.showing import shown
 from activation.transports import open_transport
-from activation.vault import open_vault
 from cdp import profiles
 from cdp.auth import Caller, platform, require
 from cdp.clock import to_text
 from cdp.errors import ForbiddenError, InvalidError
 from cdp.registry import Entry as Definition
 from cdp.service import Platform
+from cdp.vault import masked, open_vault, secrets_in
 from cdp.warehouse.sql import load
 
 QUERIES = load("activation")

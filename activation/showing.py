@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from activation.destinations import MASK
 from activation.requests import FileRequest, HttpRequest, KafkaRequest, Request
+from cdp.vault import MASK
 
 
 def shown(request: Request, secrets: Sequence[str] = ()) -> dict[str, Any]:

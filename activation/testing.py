@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import msgspec
 
 from activation.connector import Batch, Change, Connector, Omitted
-from activation.destinations import secrets_in
 from activation.outcomes import Delivered, Dropped, Failed, Outcome, Retry
 from activation.requests import Reply, Request
 from activation.showing import shown
 from cdp.errors import TransientError
+from cdp.vault import secrets_in
 
 AT = 1_795_249_800_000  # 2026-11-21T08:30:00.000Z
 WORDS: dict[type, str] = {Delivered: "delivered", Retry: "retry", Failed: "failed", Dropped: "dropped"}

@@ -169,17 +169,20 @@ class ActivationSettings(Room):
     reconcile_hours: float = Field(
         24, gt=0, description="How often each destination's ledger is compared with the warehouse."
     )
-    master_key: SecretStr | None = Field(
-        None,
-        description="Key that the secrets of destinations are sealed under: 32 bytes in base64. Made, and kept in the "
-        "data folder, when unset; with several machines give each the same.",
-    )
     ports: tuple[int, ...] = Field((80, 443), description="Ports that destinations may be reached at over HTTP.")
     allow_private_addresses: bool = Field(
         False,
         description="Let destinations be at private and loopback addresses, and at any port. For tests and intranets.",
     )
     allow_any_path: bool = Field(False, description="Let file destinations write outside the data folder's `exports/`.")
+
+
+class VaultSettings(Room):
+    master_key: SecretStr | None = Field(
+        None,
+        description="Key that the secrets in definitions (of sources, of destinations) are sealed under: 32 bytes in "
+        "base64. Made, and kept in the data folder, when unset; with several machines give each the same.",
+    )
 
 
 class TelemetrySettings(Room):
@@ -212,6 +215,7 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     segments: SegmentSettings = SegmentSettings()
     activation: ActivationSettings = ActivationSettings()
+    vault: VaultSettings = VaultSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from activation.destinations import SEGMENT, Definitions, DestinationBody, SyncBody
-from activation.vault import open_vault
 from cdp.clock import to_decimal
 from cdp.records import Delivery, SegmentChange, SegmentChanges, encode, partition_of
 from cdp.service import Platform
 from cdp.streams.base import Draft
 from cdp.topics import SEGMENTS_CHANGES
+from cdp.vault import open_vault
 from cdp.warehouse.base import Warehouse
 
 SECRET = "whsec_" + "A" * 40

@@ -8,18 +8,16 @@ import pytest
 
 from activation.destinations import (
     DESTINATION,
-    MASK,
     SEGMENT,
     SYNC,
     DestinationBody,
     SyncBody,
-    masked,
-    secrets_in,
     syncs,
 )
 from cdp.errors import ConflictError, InvalidError, MisconfiguredError, NotFoundError
 from cdp.service import Platform
 from cdp.topics import DEFINITIONS
+from cdp.vault import MASK, masked, secrets_in
 from tests.activation.house import SECRET, definitions
 
 TOKEN = "Bearer very-secret-token"
@@ -104,7 +102,7 @@ async def test_another_key_says_what_to_do(platform: Platform, monkeypatch: pyte
     await definitions(platform).put_destination("hook", hook(secret=SECRET), by="an")
     (platform.settings.data_dir / "master.key").unlink()
 
-    with pytest.raises(MisconfiguredError, match="CDP_ACTIVATION__MASTER_KEY"):
+    with pytest.raises(MisconfiguredError, match="CDP_VAULT__MASTER_KEY"):
         definitions(platform).destination("hook")
 
 

@@ -230,7 +230,7 @@ async def test_a_destination_whose_secrets_cannot_be_opened_says_so(real: Platfo
         (real.settings.data_dir / "master.key").unlink()
         dispatcher = await start()
         facts = await eventually(lambda: ledger(real, "hook").facts())
-        assert "CDP_ACTIVATION__MASTER_KEY" in facts["error"]
+        assert "CDP_VAULT__MASTER_KEY" in facts["error"]
         assert dispatcher.health().ok
 
         (real.settings.data_dir / "master.key").write_bytes(key)

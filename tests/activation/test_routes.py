@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from activation.destinations import MASK, SEGMENT
+from activation.destinations import SEGMENT
 from activation.ledger import Ledger, Start, Verdict, Wish
 from activation.routes import router
 from activation.testing import HANG, Answer, FakeDestination
@@ -18,6 +18,7 @@ from cdp.api import create_app
 from cdp.auth import digest
 from cdp.records import Delivery
 from cdp.service import Platform
+from cdp.vault import MASK
 from tests.activation.arena import change, profile_id
 from tests.activation.house import SECRET, remember, remember_deliveries, with_activation
 

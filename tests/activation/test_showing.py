@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from activation.destinations import MASK
 from activation.requests import HttpRequest
 from activation.showing import readable, shown
+from cdp.vault import MASK
 
 
 def test_a_secret_is_masked_wherever_it_stands() -> None:

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from activation.vault import FILE, Vault, open_vault
 from cdp.errors import MisconfiguredError
 from cdp.settings import Settings
+from cdp.vault import FILE, Vault, open_vault
 
 KEY = bytes(range(32))
 
 
 def configured(tmp_path: Path, key: str | None = None) -> Settings:
     """Settings with a data folder of the test's own."""
-    return Settings.load(data_dir=tmp_path, activation={"master_key": SecretStr(key) if key else None})
+    return Settings.load(data_dir=tmp_path, vault={"master_key": SecretStr(key) if key else None})
 
 
 @given(st.text(), st.text())
@@ -53,7 +53,7 @@ def test_a_secret_opens_in_its_own_place_only() -> None:
 def test_a_secret_under_another_key_says_what_to_do(damage: str) -> None:
     """The error names the setting, not the secret."""
     sealed = damage or Vault(b"x" * 32).seal("topsecret", "hook/secret")
-    with pytest.raises(MisconfiguredError, match="CDP_ACTIVATION__MASTER_KEY") as error:
+    with pytest.raises(MisconfiguredError, match="CDP_VAULT__MASTER_KEY") as error:
         Vault(KEY).open(sealed, "hook/secret")
 
     assert "topsecret" not in error.value.message

@@ -1,7 +1,7 @@
 """Secrets at rest: AES-256-GCM under a master key that never enters the log, the state or the warehouse.
 
-A sealed secret is `v1.<key id>.<nonce and ciphertext>`, bound to its place (destination and field), so that it opens
-nowhere else. The master key is `CDP_ACTIVATION__MASTER_KEY`, or the file `master.key` in the data folder, made at
+A sealed secret is `v1.<key id>.<nonce and ciphertext>`, bound to its place (definition and field), so that it opens
+nowhere else. The master key is `CDP_VAULT__MASTER_KEY`, or the file `master.key` in the data folder, made at
 first use.
 """
 
@@ -13,10 +13,13 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, SecretStr
 
 from cdp.errors import MisconfiguredError
 from cdp.settings import Settings
@@ -24,6 +27,9 @@ from cdp.settings import Settings
 KEY_BYTES = 32
 NONCE_BYTES = 12
 FILE = "master.key"
+# A definition shows MASK where it has a secret, and stores the secret as {SEALED: text}.
+MASK = "**********"
+SEALED = "$sealed"
 
 
 class Vault:
@@ -49,7 +55,7 @@ class Vault:
         if version != "v1" or key_id != self.key_id:
             raise MisconfiguredError(
                 f"The secret {place} was sealed under the master key {key_id or '?'}, but {self.key_id} is in force: "
-                "give every process the same CDP_ACTIVATION__MASTER_KEY, or set the secret again."
+                "give every process the same CDP_VAULT__MASTER_KEY, or set the secret again."
             )
         blob = base64.urlsafe_b64decode(text)
         try:
@@ -60,13 +66,68 @@ class Vault:
 
 def open_vault(settings: Settings) -> Vault:
     """The vault under the master key in force. Raises `MisconfiguredError` for a key that is none."""
-    given = settings.activation.master_key
+    given = settings.vault.master_key
     if given is not None:
-        return Vault(_decoded(given.get_secret_value(), "CDP_ACTIVATION__MASTER_KEY"))
+        return Vault(_decoded(given.get_secret_value(), "CDP_VAULT__MASTER_KEY"))
     path = settings.data_dir / FILE
     if not path.exists():
         _create(path)
     return Vault(_decoded(path.read_text(encoding="ascii"), str(path)))
+
+
+def sealed(value: Any, vault: Vault, place: str) -> Any:
+    """The value as it may be stored: each secret sealed for its place."""
+    if isinstance(value, SecretStr):
+        return {SEALED: vault.seal(value.get_secret_value(), place)}
+    if isinstance(value, Mapping):
+        return {name: sealed(part, vault, f"{place}/{name}") for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [sealed(part, vault, f"{place}/{index}") for index, part in enumerate(value)]
+    return value
+
+
+def opened(value: Any, vault: Vault, place: str) -> Any:
+    """The value with its secrets in the clear. Raises `MisconfiguredError`."""
+    if isinstance(value, Mapping):
+        if is_sealed(value):
+            return vault.open(value[SEALED], place)
+        return {name: opened(part, vault, f"{place}/{name}") for name, part in value.items()}
+    if isinstance(value, list):
+        return [opened(part, vault, f"{place}/{index}") for index, part in enumerate(value)]
+    return value
+
+
+def masked(value: Any) -> Any:
+    """The stored value as the API shows it: the mask in the place of each secret."""
+    if isinstance(value, Mapping):
+        return MASK if is_sealed(value) else {name: masked(part) for name, part in value.items()}
+    return [masked(part) for part in value] if isinstance(value, list) else value
+
+
+def restored(given: Any, stored: Any) -> Any:
+    """What was given, with each mask replaced by what is stored."""
+    if isinstance(given, Mapping):
+        known = stored if isinstance(stored, Mapping) else {}
+        return {name: restored(part, known.get(name)) for name, part in given.items()}
+    return stored if given == MASK and stored is not None else given
+
+
+def secrets_in(value: Any) -> list[str]:
+    """The secrets inside settings, in the clear."""
+    if isinstance(value, SecretStr):
+        return [value.get_secret_value()] if value.get_secret_value() else []
+    if isinstance(value, BaseModel):
+        return secrets_in({name: getattr(value, name) for name in type(value).model_fields})
+    if isinstance(value, Mapping):
+        return [secret for part in value.values() for secret in secrets_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [secret for part in value for secret in secrets_in(part)]
+    return []
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether the stored value is a secret."""
+    return isinstance(value, Mapping) and set(value) == {SEALED}
 
 
 def _decoded(text: str, origin: str) -> bytes:
