@@ -29,7 +29,10 @@ class RawEvent(Struct, omit_defaults=True):
 
 
 class RawBatch(Struct, omit_defaults=True):
-    """events.raw: what one request brought for one partition. `context` and `integrations` stood beside the batch."""
+    """events.raw: what one request brought for one partition; a message holds one or several, of one source.
+
+    `context` and `integrations` stood beside the batch.
+    """
 
     source: str
     trace_id: str
@@ -262,7 +265,8 @@ class Definition(Struct, omit_defaults=True):
 
 encode = msgspec.json.Encoder().encode
 
-decode_raw = msgspec.json.Decoder(RawBatch).decode
+_raw_batch = msgspec.json.Decoder(RawBatch).decode
+_raw_batches = msgspec.json.Decoder(list[RawBatch]).decode
 decode_quarantined = msgspec.json.Decoder(QuarantinedBatch).decode
 decode_resolved = msgspec.json.Decoder(ResolvedBatch).decode
 decode_identity = msgspec.json.Decoder(IdentityChanges).decode
@@ -270,6 +274,14 @@ decode_touched = msgspec.json.Decoder(ProfilesTouched).decode
 decode_segments = msgspec.json.Decoder(SegmentChanges).decode
 decode_deliveries = msgspec.json.Decoder(Deliveries).decode
 decode_definition = msgspec.json.Decoder(Definition).decode
+
+
+def decode_raw(value: bytes) -> list[RawBatch]:
+    """A message of events.raw: what one request brought, or an array of what several did. Raises `MsgspecError`.
+
+    The events of a message are counted through, from 0, over all its batches.
+    """
+    return _raw_batches(value) if value.startswith(b"[") else [_raw_batch(value)]
 
 
 def partition_of(key: str | bytes, partitions: int) -> int:

@@ -42,17 +42,17 @@ def lines_of(message: Message) -> Iterator[Line]:
 
 
 def _raw(message: Message) -> Iterator[Line]:
-    batch = decode_raw(message.value)
-    for event in batch.events:
-        yield {
-            "stage": "raw",
-            "trace_id": batch.trace_id,
-            "at": batch.received_at,
-            "source": batch.source,
-            "type": event.type,
-            "message_id": event.id,
-            **_header(event),
-        }
+    for batch in decode_raw(message.value):
+        for event in batch.events:
+            yield {
+                "stage": "raw",
+                "trace_id": batch.trace_id,
+                "at": batch.received_at,
+                "source": batch.source,
+                "type": event.type,
+                "message_id": event.id,
+                **_header(event),
+            }
 
 
 def _header(event: RawEvent) -> Line:

@@ -15,7 +15,7 @@ class Topic(NamedTuple):
     forever: bool = False
 
 
-EVENTS_RAW = Topic("events.raw", "anonymousId, else userId", "RawBatch")
+EVENTS_RAW = Topic("events.raw", "anonymousId, else userId", "RawBatch, or an array of them")
 EVENTS_QUARANTINED = Topic("events.quarantined", "as events.raw", "QuarantinedBatch")
 EVENTS_RESOLVED = Topic("events.resolved", "the partition of events.raw", "ResolvedBatch")
 IDENTITY_CHANGES = Topic("identity.changes", "profile_id", "IdentityChanges")

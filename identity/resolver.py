@@ -167,12 +167,14 @@ class Resolver:
 
     def _read(self, message: Message, turn: Turn) -> None:
         try:
-            batch = decode_raw(message.value)
+            batches = decode_raw(message.value)
         except MsgspecError as error:
             turn.unreadable.append((message.partition, _unreadable(message, str(error))))
             return
+        events = ((event, batch) for batch in batches for event in batch.events)
         turn.taken += [
-            Taken(message.partition, message.offset, number, event, batch) for number, event in enumerate(batch.events)
+            Taken(message.partition, message.offset, number, event, batch)
+            for number, (event, batch) in enumerate(events)
         ]
 
     async def _drop_duplicates(self, turn: Turn) -> None:

@@ -1,7 +1,6 @@
 """Sources and their write keys: which source a write key belongs to, from memory.
 
-A source is a definition of kind `source`: `{"name", "write_keys": [{"key", "created_at", "expires_at"?}], "enabled",
-"allowed_origins"?}`, moments in milliseconds. It may have two live keys, so that one replaces the other without a gap.
+A source may have two live keys, so that one replaces the other without a gap.
 
 Write keys are public: every web page shows its own. They say where an event comes from and let nobody read anything, so
 they are kept in clear and looked up in a dictionary. That look-up compares randomly seeded hashes before it compares
@@ -13,14 +12,15 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from cdp.clock import HOUR, Clock
 from cdp.errors import ConflictError, ForbiddenError
 from cdp.registry import Entry, Registry
+from cdp.vault import Vault
+from ingest.source import KIND, Source, source_of
 
-KIND = "source"
 PREFIX = "wk_"
 LIVE_KEYS = 2
 # Headers remembered with the source they stand for; only good ones are, so strangers cannot fill it.
@@ -33,15 +33,6 @@ class WriteKeyError(ForbiddenError):
     code = "unknown_write_key"
 
 
-class Source(NamedTuple):
-    """A source, as the collector needs it. `allowed_origins` empty means any."""
-
-    key: str
-    name: str
-    enabled: bool
-    allowed_origins: frozenset[str]
-
-
 class Held(NamedTuple):
     """A write key's source, and when the key stops to work (None: never)."""
 
@@ -52,9 +43,11 @@ class Held(NamedTuple):
 class Sources:
     """The sources of an installation, kept current by the registry."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, vault: Callable[[], Vault] | None = None) -> None:
+        """`vault` opens the sources' secrets; without it they are masks."""
         self._registry = registry
         self._clock = clock
+        self._vault = vault
         self._held: dict[str, Held] = {}
         self._headers: dict[bytes, str] = {}
         registry.watch(self._changed)
@@ -67,7 +60,7 @@ class Sources:
             raise WriteKeyError("No source has this write key.")
         if held.expires_at is not None and held.expires_at <= self._clock.now():
             raise WriteKeyError("This write key has expired: a newer one replaced it.", code="expired_write_key")
-        if not held.source.enabled:
+        if not held.source.body.enabled:
             raise WriteKeyError("The source of this write key is disabled.", code="source_disabled")
         return held.source
 
@@ -91,17 +84,11 @@ class Sources:
     def _index(self) -> None:
         self._headers = {}
         self._held = {
-            one["key"]: Held(source_of(entry), one.get("expires_at"))
+            one["key"]: Held(source, one.get("expires_at"))
             for entry in self._registry.all(KIND)
+            for source in (source_of(entry, self._vault),)
             for one in entry.body.get("write_keys", ())
         }
-
-
-def source_of(entry: Entry) -> Source:
-    """The source that a definition defines."""
-    body = entry.body
-    origins = frozenset(body.get("allowed_origins") or ())
-    return Source(entry.key, body.get("name") or entry.key, body.get("enabled", True), origins)
 
 
 def basic_user(authorization: bytes) -> str:

@@ -29,12 +29,13 @@ OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig)(?:/|$)|(?:b|b
 
 
 class Route(NamedTuple):
-    """What stands behind a path. `kind` of None takes batches; `write_key` is the part of the path that holds one."""
+    """What stands behind a path. `kind` of None takes batches; `argument` is what a path says in its
+    last, or only, variable part."""
 
     name: str
     work: Work
     kind: Kind | None = None
-    write_key: str = ""
+    argument: str = ""
 
     @property
     def method(self) -> str:
@@ -71,5 +72,5 @@ def route_of(path: str) -> Route | None:
     if (found := ROUTES.get(plain)) is not None:
         return found
     if settings := SETTINGS.fullmatch(plain):
-        return Route("/v1/projects/{write_key}/settings", "settings", write_key=settings[1])
+        return Route("/v1/projects/{write_key}/settings", "settings", argument=settings[1])
     return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from cdp.service import Offer, Wing
-from ingest import routes, tracking
 from ingest.collector import Collector
+from ingest.routes import quarantine, sources, tracking
 
 router = APIRouter()
-for part in (routes.sources, routes.quarantine, tracking.router):
+for part in (sources.router, quarantine.router, tracking.router):
     router.include_router(part)
 
 WING = Wing("ingest", roles={"collector": Offer(Collector)}, router=router)

@@ -15,7 +15,7 @@ from cdp.registry import Entry, Registry
 from cdp.service import Receive, Scope, Send
 from cdp.streams.base import Log, Message
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, Topic
-from ingest.keys import KIND
+from ingest.source import KIND
 
 
 async def ensure_source(registry: Registry, write_key: str, by: str, *, clock: Clock, key: str = "default") -> Entry:
@@ -104,7 +104,7 @@ async def stored(log: Log) -> list[Stored]:
     return [
         Stored(message.partition, batch, event)
         for message in await messages(log, EVENTS_RAW)
-        for batch in [decode_raw(message.value)]
+        for batch in decode_raw(message.value)
         for event in batch.events
     ]
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -189,11 +189,21 @@ class Opened(NamedTuple):
     head: Header | None = None
 
 
+def made(events: Iterable[Mapping[str, Any]], *, sent_at: str | None = None) -> Opened:
+    """Events that a door made itself (each with its `type`), opened as a batch is."""
+    return Opened([_encode(event) for event in events], sent_at=sent_at)
+
+
 class Reading(NamedTuple):
     """The events of a body, in order: each accepted one with its partition key, each other one with its fault."""
 
     accepted: list[tuple[str, RawEvent]]
     faults: list[Fault]
+
+    def places(self) -> list[int]:
+        """Of each accepted event, its place in the body."""
+        faulty = {fault.place for fault in self.faults}
+        return [place for place in range(len(self.accepted) + len(faulty)) if place not in faulty]
 
 
 class UnacceptableError(Exception):

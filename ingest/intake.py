@@ -1,0 +1,85 @@
+"""The intake: the one way from a door to the log. Events of one source, judged alone, durable when `take` returns.
+
+door (tracking API, pixel, webhook, file …) ─► Opened ─► judge ─► inspect ─┬─► events.raw ─────────┐
+                                                                          └─► events.quarantined ─┴─► Taken
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from cdp.errors import CdpError
+from cdp.service import Platform
+from cdp.streams.base import Draft
+from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
+from ingest.envelopes import Partitions, Receipt, quarantine_drafts, quarantined, raw_drafts, results
+from ingest.metrics import FIGURES
+from ingest.source import Source
+from ingest.sources.segment import Limits, Opened, Reading, SegmentReader
+
+log = structlog.get_logger(__name__)
+
+
+class Taken(NamedTuple):
+    """What became of the events: how many were accepted, and of each other one why not (see `envelopes.results`)."""
+
+    accepted: int
+    results: list[dict[str, Any]]
+
+
+class Inspection(Protocol):
+    """Looks at accepted events of sources that ask for it; what it objects to becomes a fault."""
+
+    def wanted(self, source: Source) -> bool:
+        """Whether the source asks for it. Cheap: asked for each request."""
+        ...
+
+    def inspect(self, source: Source, opened: Opened, reading: Reading) -> Reading:
+        """The reading, with objections among its faults (`Reading.places` tells where accepted events stood)."""
+        ...
+
+
+class Intake:
+    """Takes events of any door."""
+
+    def __init__(self, platform: Platform, inspections: Sequence[Inspection] = ()) -> None:
+        self.reader = SegmentReader(Limits.of(platform.settings.collector))
+        self.trouble = ""
+        self._log = platform.log
+        self._partitions = Partitions(platform.log.partitions(EVENTS_RAW), platform.log.partitions(EVENTS_QUARANTINED))
+        self._inspections = tuple(inspections)
+
+    async def take(self, source: Source, opened: Opened, receipt: Receipt) -> Taken:
+        """Judge each event, and return once those accepted and those set aside are durable.
+
+        Raises `TransientError` when the log does not take them: the sender must come again.
+        """
+        reading = self.reader.read(opened)
+        for inspection in self._inspections:
+            if inspection.wanted(source):
+                reading = inspection.inspect(source, opened, reading)
+        drafts = list(raw_drafts(reading.accepted, opened, receipt, self._partitions))
+        aside = quarantined(reading.faults, opened, receipt) if reading.faults else []
+        if aside:
+            keys = [fault.key for fault in reading.faults]
+            drafts += quarantine_drafts(aside, keys, self._partitions.quarantined)
+        if drafts:
+            await self._append(drafts)
+        FIGURES.events[source.key, "accepted"] += len(reading.accepted)
+        FIGURES.events[source.key, "quarantined"] += len(aside)
+        return Taken(len(reading.accepted), results(aside, reading.faults) if aside else [])
+
+    async def _append(self, drafts: list[Draft]) -> None:
+        start = time.perf_counter()
+        try:
+            await self._log.append(drafts)
+        except CdpError as error:
+            self.trouble = error.message
+            log.warning("intake.not_durable", reason=error.message)
+            raise
+        self.trouble = ""
+        FIGURES.appended(time.perf_counter() - start)

@@ -1,0 +1,105 @@
+"""What a source is: a definition of kind `source`, `SourceBody` and its write keys. Each feature adds one field here.
+
+    {"name", "enabled", …, "write_keys": [{"key", "created_at", "expires_at"?}]}        (moments in milliseconds)
+
+Secrets in it are sealed on the log (`cdp.vault`); the API shows a mask, and takes the mask for "as it was".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic_core import to_jsonable_python
+
+from cdp.errors import InvalidError, MisconfiguredError
+from cdp.registry import Entry
+from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, secrets_in
+
+log = structlog.get_logger(__name__)
+
+KIND = "source"
+ORIGIN = r"^(https?://[^\s/]+|null)$"
+
+
+class SourceBody(BaseModel):
+    """What people say of a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200, description="What people call it.")
+    enabled: StrictBool = Field(True, description="Whether its events are taken.")
+    allowed_origins: list[Annotated[str, Field(pattern=ORIGIN, max_length=300)]] = Field(
+        [],
+        max_length=100,
+        description="Web pages that may send, as origins (`https://shop.vn`); empty lets all. Keeps mistakes out, not "
+        "attackers: who is no browser sends any origin.",
+    )
+
+
+class Source(NamedTuple):
+    """A source, as doors need it. `trouble` says why its secrets cannot be opened; they are masks then."""
+
+    key: str
+    body: SourceBody
+    allowed_origins: frozenset[str]
+    trouble: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.body.name
+
+
+def source_of(entry: Entry, vault: Callable[[], Vault] | None = None) -> Source:
+    """The source that a definition defines; with a vault its secrets are opened, without one they are masks.
+
+    Fields that this version does not know are left out.
+    """
+    body = {name: part for name, part in entry.body.items() if part is not None}
+    trouble = ""
+    if vault is not None and has_secrets(body):
+        try:
+            body = opened(body, vault(), place(entry.key))
+        except MisconfiguredError as error:
+            trouble = error.message
+            log.error("source.secrets_closed", source=entry.key, reason=error.message)
+    known = SourceBody.model_validate({"name": entry.key} | masked(body), extra="ignore")
+    return Source(entry.key, known, frozenset(known.allowed_origins), trouble)
+
+
+def has_secrets(value: Any) -> bool:
+    """Whether anything in a stored value is sealed."""
+    if isinstance(value, Mapping):
+        return SEALED in value or any(map(has_secrets, value.values()))
+    return isinstance(value, list) and any(map(has_secrets, value))
+
+
+def stored(body: SourceBody, vault: Callable[[], Vault], key: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The body as it goes on the log: secrets sealed; a mask stands for the secret that was there `before`.
+
+    Raises `InvalidError` for a mask where there was none. `vault` is opened only for a body with secrets.
+    """
+    given = _kept(body.model_dump(), before, "")
+    return dict(to_jsonable_python(sealed(given, vault(), place(key)) if secrets_in(given) else given))
+
+
+def place(key: str) -> str:
+    """Where the secrets of a source are bound to."""
+    return f"source:{key}"
+
+
+def _kept(given: Any, before: Any, path: str) -> Any:
+    if isinstance(given, SecretStr) and given.get_secret_value() == MASK:
+        if not is_sealed(before):
+            raise InvalidError("The mask stands for a secret that is set already, and there is none.", path=path)
+        return before
+    if isinstance(given, Mapping):
+        known = before if isinstance(before, Mapping) else {}
+        return {name: _kept(part, known.get(name), f"{path}.{name}".lstrip(".")) for name, part in given.items()}
+    if isinstance(given, list | tuple):
+        padded = [*(before if isinstance(before, list) else ()), *([None] * len(given))]
+        return [_kept(part, padded[number], f"{path}[{number}]") for number, part in enumerate(given)]
+    return given
