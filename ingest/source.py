@@ -11,17 +11,19 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool
 from pydantic_core import to_jsonable_python
 
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.registry import Entry
 from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, secrets_in
+from ingest.origins import Origins, canonical
 
 log = structlog.get_logger(__name__)
 
 KIND = "source"
-ORIGIN = r"^(https?://[^\s/]+|null)$"
+
+Origin = Annotated[str, Field(max_length=300), AfterValidator(canonical)]
 
 
 class SourceBody(BaseModel):
@@ -31,11 +33,11 @@ class SourceBody(BaseModel):
 
     name: str = Field(min_length=1, max_length=200, description="What people call it.")
     enabled: StrictBool = Field(True, description="Whether its events are taken.")
-    allowed_origins: list[Annotated[str, Field(pattern=ORIGIN, max_length=300)]] = Field(
+    allowed_origins: list[Origin] = Field(
         [],
         max_length=100,
-        description="Web pages that may send, as origins (`https://shop.vn`); empty lets all. Keeps mistakes out, not "
-        "attackers: who is no browser sends any origin.",
+        description="Web pages that may send, as origins: `https://shop.vn`, `https://*.shop.vn` for its subdomains, "
+        "`null` for pages without one; empty lets all. Keeps mistakes out, not attackers: who is no browser sends any.",
     )
 
 
@@ -44,7 +46,7 @@ class Source(NamedTuple):
 
     key: str
     body: SourceBody
-    allowed_origins: frozenset[str]
+    allowed_origins: Origins
     trouble: str = ""
 
     @property
@@ -67,7 +69,7 @@ def source_of(entry: Entry, vault: Callable[[], Vault] | None = None) -> Source:
             trouble = error.message
             log.error("source.secrets_closed", source=entry.key, reason=error.message)
     known = SourceBody.model_validate({"name": entry.key} | masked(body), extra="ignore")
-    return Source(entry.key, known, frozenset(known.allowed_origins), trouble)
+    return Source(entry.key, known, Origins(known.allowed_origins), trouble)
 
 
 def has_secrets(value: Any) -> bool:

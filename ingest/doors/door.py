@@ -86,7 +86,10 @@ class Door(Protocol):
 
 def admitted(source: Source, request: Request) -> Source:
     """The source, if it takes events from the web page that sends. Raises `WriteKeyError`."""
-    origin = request.headers.get(b"origin")
-    if source.allowed_origins and origin and origin.decode("latin-1") not in source.allowed_origins:
-        raise WriteKeyError("This source takes no events from this web page.", code="origin_not_allowed")
+    if source.allowed_origins and (origin := request.header(b"origin")) and origin not in source.allowed_origins:
+        raise WriteKeyError(
+            f"The source {source.key!r} takes no events from pages at {origin[:200]}: "
+            "its `allowed_origins` name others.",
+            code="origin_not_allowed",
+        )
     return source
