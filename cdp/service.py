@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from fastapi import APIRouter
 from redis.asyncio import Redis
@@ -90,6 +90,7 @@ class Platform:
     _state: Redis | None = None
     _warehouse: Warehouse | None = None
     roles: list[Role | Gateway] = field(default_factory=list)
+    _lent_state: Redis | None = None
 
     @property
     def parts(self) -> frozenset[str]:
@@ -104,6 +105,11 @@ class Platform:
         return self._state
 
     @property
+    def lent_state(self) -> Redis | None:
+        """The state for what can do without: None where this process has none, and it may be away at any moment."""
+        return self._lent_state if self._state is None else self._state
+
+    @property
     def warehouse(self) -> Warehouse:
         """The warehouse."""
         assert self._warehouse is not None, "this role did not ask for the warehouse"
@@ -113,12 +119,14 @@ class Platform:
 class Offer(NamedTuple):
     """How to build a role or a gateway, which parts beside the log it needs, and which topics its consumer group reads.
 
-    The group is called like the role. `reads` lets any process tell how far the role is behind.
+    The group is called like the role. `reads` lets any process tell how far the role is behind. What a role `borrows`
+    it can do without: `Platform.lent_state` is there if the process has a state anyway, or the state is a server.
     """
 
     build: Callable[[Platform], Role | Gateway]
     needs: frozenset[str] = frozenset()
     reads: tuple[Topic, ...] = ()
+    borrows: frozenset[Literal["state"]] = frozenset()
 
 
 class Wing(NamedTuple):

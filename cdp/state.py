@@ -148,14 +148,18 @@ class State:
         if self._embedded is not None:
             self._client = await self._embedded.start()
             return self._client
-        try:
-            self._client = connect(self._url)
-        except ValueError as error:
-            raise MisconfiguredError(f"CDP_STATE__URL {without_password(self._url)!r}: {error}") from error
+        self._client = self.connect()
         if not await _answers(self._client):
             shown = without_password(self._url)
             raise TransientError(f"No Redis or Valkey answers at CDP_STATE__URL {shown}.", retry_after=2)
         return self._client
+
+    def connect(self) -> Redis:
+        """A client of the server that the settings name, be it up or not. Raises `MisconfiguredError`."""
+        try:
+            return connect(self._url)
+        except ValueError as error:
+            raise MisconfiguredError(f"CDP_STATE__URL {without_password(self._url)!r}: {error}") from error
 
     async def close(self) -> None:
         """Disconnect; an embedded Valkey is stopped."""

@@ -90,6 +90,12 @@ def needs(names: Sequence[str], known: Mapping[str, Offer]) -> frozenset[str]:
     return wanted
 
 
+def borrows_state(names: Sequence[str], known: Mapping[str, Offer], settings: Settings) -> bool:
+    """Whether a role here is to be lent a state that none needs. One of our own is not started for that."""
+    borrowed = any("state" in known[name].borrows for name in names if name in known)
+    return borrowed and "state" not in needs(names, known) and not settings.state.url.startswith("embedded:")
+
+
 def needs_lock(settings: Settings, wanted: frozenset[str]) -> bool:
     """Whether one process must own the data folder."""
     state = "state" in wanted and settings.state.url.startswith("embedded:")
@@ -129,13 +135,15 @@ async def opened(
     settings: Settings,
     wanted: frozenset[str],
     *,
+    lends_state: bool = False,
     clock: Clock = SYSTEM_CLOCK,
     say: Say = print,
     patience: float = PATIENCE,
 ) -> AsyncIterator[Platform]:
     """The parts, open for as long as the block runs; closed in the order registry, log, warehouse, state.
 
-    A server that is not up yet is waited for up to `patience` seconds, and `say` is told so in a line.
+    A server that is not up yet is waited for up to `patience` seconds, and `say` is told so in a line. A state that
+    is only lent (`lends_state`) is not waited for: it is connected when somebody asks it, again and again.
     Raises `LockedError`, `MisconfiguredError`, or `TransientError` when the patience is over.
     """
     prepare_folder(settings.data_dir)
@@ -149,10 +157,13 @@ async def opened(
             return answer
 
         state = await arrive("state", lambda: _state(settings)) if "state" in wanted else None
+        lent = State(settings).connect() if lends_state else None
+        if lent is not None:
+            parts.push_async_callback(lent.aclose)
         warehouse = await arrive("warehouse", lambda: _warehouse(settings)) if "warehouse" in wanted else None
         stream = await arrive("log", lambda: _log(settings, clock))
         registry = await arrive("registry", lambda: _registry(stream, clock))
-        yield Platform(settings, clock, stream, registry, state, warehouse)
+        yield Platform(settings, clock, stream, registry, state, warehouse, _lent_state=lent)
 
 
 async def patiently(
@@ -249,7 +260,9 @@ async def running(settings: Settings, names: Sequence[str], *, say: Say = print)
     """
     found = wings()
     known = offers(found)
-    async with opened(settings, needs(names, known), say=say) as platform, AsyncExitStack() as stack:
+    lends_state = borrows_state(names, known, settings)
+    opening = opened(settings, needs(names, known), lends_state=lends_state, say=say)
+    async with opening as platform, AsyncExitStack() as stack:
         crew = Crew(platform, names, known)
         server = _server(settings, served=API in names or bool(crew.gateways))
         if server is not None:

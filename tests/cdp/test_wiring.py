@@ -13,12 +13,25 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.exceptions import RedisError
 
 from cdp import wiring
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.service import Health, Offer, Platform, Receive, Scope, Send, Wing
 from cdp.settings import Settings
-from cdp.wiring import LockedError, locked, needs, needs_lock, offers, opened, patiently, prepare_folder, running
+from cdp.state import EmbeddedValkey
+from cdp.wiring import (
+    LockedError,
+    borrows_state,
+    locked,
+    needs,
+    needs_lock,
+    offers,
+    opened,
+    patiently,
+    prepare_folder,
+    running,
+)
 from tests.cdp.test_http import answering
 
 STATE, WAREHOUSE, BOTH = frozenset({"state"}), frozenset({"warehouse"}), frozenset({"state", "warehouse"})
@@ -65,7 +78,7 @@ def book(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     roles = {name: Offer(lambda _, name=name: Recorder(name, written), BOTH) for name in ("loader", "resolver")}
     found = [
         Wing("identity", {**roles, "extra": Offer(lambda _: Recorder("extra", written))}),
-        Wing("ingest", {"collector": Offer(lambda _: Door("collector", written))}),
+        Wing("ingest", {"collector": Offer(lambda _: Door("collector", written), borrows=STATE)}),
     ]
     monkeypatch.setattr(wiring, "wings", lambda: found)
     monkeypatch.setattr(wiring, "LOADER", roles["loader"])
@@ -91,6 +104,22 @@ def test_parts_follow_from_roles(book: list[str]) -> None:
     assert needs(["api"], known) == BOTH
     with pytest.raises(MisconfiguredError, match=r"no role 'dreamer'; choose among collector, resolver"):
         needs(["dreamer"], known)
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "lent"),
+    [
+        ("redis://h", ["collector"], True),
+        ("redis://h", ["collector", "extra"], True),
+        ("redis://h", ["extra"], False),
+        ("redis://h", ["collector", "resolver"], False),
+        ("redis://h", ["collector", "api"], False),
+        ("embedded:", ["collector"], False),
+    ],
+)
+def test_a_state_that_is_only_lent_is_a_server(url: str, names: list[str], *, lent: bool, book: list[str]) -> None:
+    """Nobody starts a Valkey for a role that can do without; where one is open for others it is just used."""
+    assert borrows_state(names, offers(wiring.wings()), Settings(state={"url": url})) == lent
 
 
 @pytest.mark.parametrize(
@@ -199,6 +228,25 @@ async def test_only_what_is_wanted_is_open(settings: Settings) -> None:
         assert platform.registry.all("source") == []
         with locked(settings.data_dir):
             pass
+
+
+async def test_a_lent_state_is_not_waited_for(settings: Settings, state_server: EmbeddedValkey) -> None:
+    """It may be away at the start, and that makes nothing unready; once it is there, it answers."""
+    away = settings.model_copy(update={"state": settings.state.model_copy(update={"url": "redis://127.0.0.1:1"})})
+    async with opened(away, frozenset(), lends_state=True, say=silent) as platform:
+        assert platform.parts == frozenset()
+        assert platform.lent_state is not None
+        with pytest.raises(RedisError):
+            await platform.lent_state.ping()
+    there = settings.state.model_copy(update={"url": f"unix://{state_server.socket}"})
+    async with opened(settings.model_copy(update={"state": there}), frozenset(), lends_state=True) as platform:
+        assert platform.lent_state is not None
+        assert await platform.lent_state.ping()
+
+
+async def test_what_a_process_has_anyway_is_lent(platform: Platform) -> None:
+    """Beside roles that need the state there is one client for all."""
+    assert platform.lent_state is platform.state
 
 
 async def test_a_second_product_on_the_folder_is_refused(settings: Settings) -> None:
