@@ -20,12 +20,34 @@ EMPTY_OBJECT = Raw(b"{}")
 EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
 
 
-class RawEvent(Struct, omit_defaults=True):
-    """One event as it was sent. `id` is its messageId, made by the collector when the sender gave none."""
+class RawEvent(Struct, rename="camel", omit_defaults=True, gc=False):
+    """One event as it was sent, in the spelling of the Segment spec; what the spec does not know is left out.
 
-    id: str
+    `id` is its messageId, made by the collector when the sender gave none. Parts nobody on the way needs to read keep
+    their bytes; one that was not there is empty.
+    """
+
     type: EventType
-    body: Raw
+    id: str = msgspec.field(name="messageId", default="")
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    event: str | None = None
+    name: str | None = None
+    category: Any = None
+    timestamp: str | None = None
+    original_timestamp: str | None = None
+    sent_at: str | None = None
+    properties: Raw = NOTHING
+    traits: Raw = NOTHING
+    context: Raw = NOTHING
+    integrations: Raw = NOTHING
+
+    @property
+    def body(self) -> bytes:
+        """The whole event as JSON."""
+        return encode(self)
 
 
 class RawBatch(Struct, omit_defaults=True):

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-import msgspec
-
 from cdp.records import (
-    RawEvent,
     decode_deliveries,
     decode_quarantined,
     decode_raw,
@@ -22,18 +19,6 @@ Line = dict[str, Any]
 Stage = Literal["raw", "quarantined", "resolved", "membership", "delivery"]
 
 TAILED = (EVENTS_RAW, EVENTS_QUARANTINED, EVENTS_RESOLVED, SEGMENTS_CHANGES, DELIVERIES)
-
-
-class _Header(msgspec.Struct):
-    """What the raw stage shows of an event's body."""
-
-    event: Any = None
-    name: Any = None
-    userId: Any = None
-    anonymousId: Any = None
-
-
-_decode_header = msgspec.json.Decoder(_Header).decode
 
 
 def lines_of(message: Message) -> Iterator[Line]:
@@ -51,17 +36,10 @@ def _raw(message: Message) -> Iterator[Line]:
                 "source": batch.source,
                 "type": event.type,
                 "message_id": event.id,
-                **_header(event),
+                "event": event.event or event.name or "",
+                "user_id": event.user_id or "",
+                "anonymous_id": event.anonymous_id or "",
             }
-
-
-def _header(event: RawEvent) -> Line:
-    try:
-        header = _decode_header(event.body)
-    except msgspec.DecodeError:
-        header = _Header()
-    named = {"event": header.event or header.name, "user_id": header.userId, "anonymous_id": header.anonymousId}
-    return {key: value if isinstance(value, str) else "" for key, value in named.items()}
 
 
 def _quarantined(message: Message) -> Iterator[Line]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from cdp import clock
+from cdp import clock, numbers
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
 from identity.attributes import attributes
 from identity.identifiers import Identifiers, Value, is_personal, order_of, scalar
@@ -40,24 +40,6 @@ PERSONAL = (b'"traits"', b'"externalIds"', b'"device"', b'"groupId"')
 # Marks of a context that was made where the person is: only there is the sender's address the person's.
 CLIENTS = (b'"userAgent"', b'"direct"')
 PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
-
-
-class Body(Struct, rename="camel"):
-    """The parts of an event that concern identity, whatever type their values are."""
-
-    user_id: Any = None
-    anonymous_id: Any = None
-    previous_id: Any = None
-    group_id: Any = None
-    event: Any = None
-    name: Any = None
-    category: Any = None
-    timestamp: Any = None
-    original_timestamp: Any = None
-    sent_at: Any = None
-    properties: Raw = NOTHING
-    context: Raw = NOTHING
-    traits: Raw = NOTHING
 
 
 class Context(Struct, rename="camel"):
@@ -120,7 +102,6 @@ UNIDENTIFIABLE = Refused(
     "userId",
 )
 
-_body = msgspec.json.Decoder(Body).decode
 _context = msgspec.json.Decoder(Context).decode
 _named = msgspec.json.Decoder(Named).decode
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -141,21 +122,20 @@ class Extractor:
     def extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
         """An event of a batch → what to store, or why it cannot be."""
         try:
-            return self._extract(event, batch)
+            return _misfit(event) or self._extract(event, batch)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return Refused("undecodable", f"The event cannot be read: {error}.")
 
     def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
-        body = _body(event.body)
-        context = merged(bytes(body.context), bytes(batch.context))
+        context = merged(bytes(event.context), bytes(batch.context))
         if batch.ip and b'"ip"' not in context and any(mark in context for mark in CLIENTS):
             context = _with(context, b"ip", batch.ip)
         inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
-        user_id, anonymous_id = scalar(body.user_id).strip(), scalar(body.anonymous_id).strip()
-        previous = scalar(body.previous_id).strip() if event.type == "alias" else ""
-        person = self._person_of(event.type, body, inner, user_id, previous)
+        user_id, anonymous_id = scalar(event.user_id).strip(), scalar(event.anonymous_id).strip()
+        previous = scalar(event.previous_id).strip() if event.type == "alias" else ""
+        person = self._person_of(event, inner, user_id, previous)
         device = self._device(anonymous_id, inner.device)
-        at = event_time(body, batch)
+        at = event_time(event, batch)
         period = at // self._session
         if person.identifiers:
             anchor = person.anchor
@@ -164,7 +144,7 @@ class Extractor:
             anchor, observation = session_anchor(device, period), None
         else:
             return UNIDENTIFIABLE
-        properties = _properties(event.type, body)
+        properties = _properties(event)
         return Extracted(
             at,
             period,
@@ -172,17 +152,17 @@ class Extractor:
             observation,
             device,
             self._device(previous, None) if previous and previous != user_id else "",
-            _name(event.type, body, properties),
+            _name(event, properties),
             user_id,
             anonymous_id,
-            scalar(body.group_id).strip() or scalar(inner.group_id).strip(),
+            scalar(event.group_id).strip() or scalar(inner.group_id).strip(),
             Raw(properties),
             Raw(context),
             person.traits,
         )
 
-    def _person_of(self, kind: str, body: Body, inner: Context, user_id: str, previous: str) -> Person:
-        own = _filled(bytes(body.traits)) if kind == "identify" else EMPTY
+    def _person_of(self, event: RawEvent, inner: Context, user_id: str, previous: str) -> Person:
+        own = _filled(bytes(event.traits)) if event.type == "identify" else EMPTY
         nested, external = _filled(bytes(inner.traits)), bytes(inner.external_ids)
         remember = len(own) + len(nested) + len(external) <= MEMORABLE
         return (self._remembered if remember else self._person)(user_id, previous, own, nested, external)
@@ -230,7 +210,15 @@ class Extractor:
         return f"{value[0]}:{value[1]}" if value else ""
 
 
-def event_time(body: Body, batch: RawBatch) -> int:
+def _misfit(event: RawEvent) -> Refused | None:
+    """What keeps an event apart whose parts cannot be stored: the collector passes them on unread."""
+    for name, raw in (("properties", event.properties), ("traits", event.traits), ("context", event.context)):
+        if len(raw) and not numbers.fits(bytes(raw)) and (path := numbers.misfit(bytes(raw))) is not None:
+            return Refused("number_out_of_range", "A number that no double can hold.", name + path)
+    return None
+
+
+def event_time(event: RawEvent, batch: RawBatch) -> int:
     """When it happened, in milliseconds: by our clock, corrected by how long the sender kept it.
 
     Segment's rule (HTTP API, common fields): receivedAt − (sentAt − timestamp). Without `timestamp`, RudderStack's
@@ -238,12 +226,12 @@ def event_time(body: Body, batch: RawBatch) -> int:
     time is taken as given.
     """
     received = batch.received_at
-    stamp = moment(body.timestamp)
+    stamp = moment(event.timestamp)
     if stamp is None:
-        stamp = moment(body.original_timestamp)
+        stamp = moment(event.original_timestamp)
     if stamp is None:
         return received
-    sent = moment(body.sent_at)
+    sent = moment(event.sent_at)
     if sent is None:
         sent = moment(batch.sent_at)
     if sent is not None:
@@ -290,20 +278,20 @@ def _with(text: bytes, key: bytes, value: str) -> bytes:
     return b'{"%s":%s%s%s' % (key, _encode(value), b"" if rest == b"}" else b",", rest)
 
 
-def _properties(kind: str, body: Body) -> bytes:
+def _properties(event: RawEvent) -> bytes:
     """What the event is about: a group's traits; of a page the properties, with the category from beside them."""
-    if kind == "group":
-        return _filled(bytes(body.traits))
-    properties = _filled(bytes(body.properties))
-    if kind in ("page", "screen") and (category := scalar(body.category)) and b'"category"' not in properties:
+    if event.type == "group":
+        return _filled(bytes(event.traits))
+    properties = _filled(bytes(event.properties))
+    if event.type in ("page", "screen") and (category := scalar(event.category)) and b'"category"' not in properties:
         return _with(properties, b"category", category)
     return properties
 
 
-def _name(kind: str, body: Body, properties: bytes) -> str:
-    if kind == "track":
-        return scalar(body.event)
-    if kind not in ("page", "screen"):
+def _name(event: RawEvent, properties: bytes) -> str:
+    if event.type == "track":
+        return scalar(event.event)
+    if event.type not in ("page", "screen"):
         return ""
-    named = scalar(body.name)
+    named = scalar(event.name)
     return named if named or b'"name"' not in properties else scalar(_named(properties).name)

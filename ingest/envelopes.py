@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from cdp.records import QuarantinedBatch, QuarantinedEvent, RawBatch, RawEvent, encode, partition_of
 from cdp.streams.base import Draft
@@ -37,8 +38,13 @@ def raw_drafts(
 ) -> Iterator[Draft]:
     """One message for each partition that has events in the request, in their order."""
     groups: dict[int, list[RawEvent]] = {}
+    count = partitions.raw
     for key, event in accepted:
-        groups.setdefault(partition_of(key, partitions.raw), []).append(event)
+        partition = crc32(key.encode()) % count  # `partition_of`, spared a call for each event
+        if partition in groups:
+            groups[partition].append(event)
+        else:
+            groups[partition] = [event]
     for partition, events in groups.items():
         batch = RawBatch(
             receipt.source,

@@ -99,7 +99,7 @@ class Quarantine:
         key, accepted = found
         opened = Opened([], beside.type, "", event.sent_at, beside.context, beside.integrations)
         receipt = Receipt(event.source, event.trace_id, event.received_at, beside.ip)
-        named = [(key, _named(accepted, event.id))]
+        named = [(key, _named(accepted, event.id, body))]
         await self._platform.log.append(list(raw_drafts(named, opened, receipt, self._partitions)))
         return await self._mark(event, "replayed", body)
 
@@ -117,12 +117,12 @@ class Quarantine:
         return marked
 
 
-def _named(event: RawEvent, event_id: str) -> RawEvent:
+def _named(event: RawEvent, event_id: str, body: str) -> RawEvent:
     """The event under an id that stays the same however often it is replayed.
 
     One that events.raw had before gets a new one, since its messageId is known already and would make it a duplicate.
     """
-    fresh = event_id.startswith(ACCEPTED_MARK) or not message_id_of(bytes(event.body))
+    fresh = event_id.startswith(ACCEPTED_MARK) or not message_id_of(body.encode())
     return structs.replace(event, id=event_id) if fresh else event
 
 

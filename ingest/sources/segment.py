@@ -2,14 +2,16 @@
 
     body ─► open ─► Opened (write key, slices) ─► read ─► accepted events, faults
 
-What is accepted is one definition, `Header`: an event that it decodes keeps every byte it came with. What it does not
-decode is mended where senders are known to err (ids as numbers, epoch times, PHP's empty arrays, half an emoji), then
-decoded again; what still fails becomes a fault with its path. So whoever reads an accepted event can rely on this:
+What is accepted is one definition, `Header`. An event with nothing wrong is decoded once, straight into the record that
+goes to the log: ids, names and times are read, everything else keeps its bytes. Any other event is looked at whole, and
+mended where senders are known to err (ids as numbers, epoch times, PHP's empty arrays, half an emoji); what still fails
+becomes a fault with its path. So whoever reads an accepted event can rely on this:
 
 - the whole body is valid UTF-8, and its nesting, keys and bytes are within the limits;
 - ids and names are text, null or absent; times are text that `datetime.fromisoformat` reads, null or absent;
-- `properties`, `traits`, `context`, `integrations` and `context.traits` are objects, null or absent, and what is in
-  them decodes: no number is too large for a double.
+- `properties`, `traits`, `context`, `integrations` and `context.traits` are objects or absent.
+
+That no number in them is too large for a double is seen to by the resolver (`cdp.numbers`).
 
 No bytes make anything here raise.
 """
@@ -26,6 +28,7 @@ import msgspec
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 
 from cdp import clock
+from cdp.numbers import misfit
 from cdp.records import NOTHING, EventType, RawEvent
 from cdp.settings import CollectorSettings
 from ingest.sources.slices import CutError, TooManyError, TooManyTokensError, elements, members
@@ -34,17 +37,11 @@ Kind = EventType | Literal["merge"]
 EVENT_TYPES = frozenset(get_args(EventType))
 
 BOM = b"\xef\xbb\xbf"
-NOT_OPENING = bytes(set(range(256)) - set(b"{["))
-# A text reduced to what `is_sound` looks at: digits as 0, e, what may follow a number as a comma; all else is !.
-SKELETON = bytes(
-    next((new for new, old in ((48, b"0123456789.+"), (101, b"eE"), (44, b",}] \t\r\n")) if byte in old), 33)
-    for byte in range(256)
-)
-# To exceed a double, a number needs an exponent of three digits, or very many digits.
-LARGE_NUMBER = re.compile(rb"0e0{3,},")
-LONG_NUMBER = b"0" * 200
 # The least bytes that a key with its value takes: `"":1` and a comma.
 BYTES_PER_KEY = 5
+# More brackets than any limit of depth has levels.
+NOT_AN_OBJECT = 1_000_000
+TRAITS, TRAITS_OBJECT = b'"traits"', b'"traits":{'
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
 CROWDED_BYTES, CROWDED_COMMAS = 1_000_000, 200_000
 # Events beyond the limit of one request are quarantined, beyond this multiple of it the request is refused.
@@ -147,7 +144,7 @@ class Around(Struct, rename="camel"):
     integrations: Raw = NOTHING
 
 
-class Named(Struct, rename="camel"):
+class Labelled(Struct, rename="camel"):
     """What tells a faulty event from others."""
 
     message_id: Any = None
@@ -174,9 +171,9 @@ class Refusal(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A body, opened: its events still unread. `kind` is told by the path; None for a batch.
+    """A body, opened: its events still unjudged. `kind` is told by the path; None for a batch.
 
-    `sound` says that the body as a whole is (see `is_sound`), so that its events need no such look.
+    `events` are its events, decoded; or None where that cannot be done at once, and `pieces` are their slices.
     """
 
     pieces: list[Raw] | list[bytes]
@@ -185,8 +182,8 @@ class Opened(NamedTuple):
     sent_at: str | None = None
     context: Raw = NOTHING
     integrations: Raw = NOTHING
-    sound: bool = False
-    head: Header | None = None
+    events: list[RawEvent] | None = None
+    body: bytes = b""
 
 
 def made(events: Iterable[Mapping[str, Any]], *, sent_at: str | None = None) -> Opened:
@@ -216,9 +213,8 @@ class UnacceptableError(Exception):
 _outer = msgspec.json.Decoder(Outer).decode
 _objects = msgspec.json.Decoder(Objects).decode
 _around = msgspec.json.Decoder(Around).decode
-_named = msgspec.json.Decoder(Named).decode
+_labelled = msgspec.json.Decoder(Labelled).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
-_elements = msgspec.json.Decoder(list[Raw]).decode
 _any = msgspec.json.Decoder().decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
@@ -229,12 +225,18 @@ class SegmentReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._header = msgspec.json.Decoder(_limited(limits)).decode
+        self._header = msgspec.json.Decoder(_limited(limits, Header)).decode
+        event = _limited(limits, RawEvent)
+        self._event = msgspec.json.Decoder(event).decode
+        self._single = msgspec.json.Decoder(_single(event)).decode
+        self._batch = msgspec.json.Decoder(_batch(event)).decode
         self._small = min(limits.event_bytes, limits.keys * BYTES_PER_KEY)
 
     def open_batch(self, body: bytes) -> Opened | Refusal:
-        """A body with a `batch` → its slices. Only what stands around the events is judged here."""
+        """A body with a `batch` → its events. Only what stands around them is judged here."""
         body = body.removeprefix(BOM)
+        if (decoded := self._decoded_batch(body)) is not None:
+            return self._beside(decoded, events=decoded.batch, body=body)
         most = self._limits.batch_events * EXCESS
         try:
             outer = _outer_of(body, most)
@@ -252,17 +254,33 @@ class SegmentReader:
             return Refusal("no_batch", "The body has no array `batch`.", "batch")
         if len(outer.batch) > most:
             return Refusal("too_many_events", f"More than {most} events in one request: send smaller batches.", "batch")
-        return self._beside(outer, sound=is_sound(body))
+        return self._beside(outer)
+
+    def _decoded_batch(self, body: bytes) -> Any:
+        """The batch with its events decoded; None for one that must be cut apart first."""
+        if _is_crowded(body):
+            return None
+        try:
+            outer = self._batch(body)
+        except (DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        fit = outer.batch is not None and len(outer.batch) <= self._limits.batch_events
+        return outer if fit and _is_utf8(body) else None
 
     def open_single(self, body: bytes, kind: Kind) -> Opened | Refusal:
-        """A body that is one event of a kind → its slice."""
+        """A body that is one event of a kind → that event."""
         body = body.removeprefix(BOM)
         try:
-            head = self._header(body)
+            event = self._single(body)
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return self._open_odd(body, kind)
-        sound = is_sound(body)
-        return Opened([body], kind, _plain(head.write_key), head.sent_at, sound=sound, head=head)
+        write_key = ""
+        if len(event.write_key):
+            write_key, event.write_key = _plain(event.write_key), NOTHING
+        if kind == "merge" or not _is_utf8(body):
+            return Opened([body], kind, write_key, event.sent_at)
+        event.type = kind
+        return Opened([body], kind, write_key, event.sent_at, events=[event], body=body)
 
     def _open_odd(self, body: bytes, kind: Kind) -> Opened | Refusal:
         outer = Outer()
@@ -277,14 +295,15 @@ class SegmentReader:
             return Refusal("invalid_json", f"The body is no valid JSON: {error}.") if body.strip() else NO_BODY
         return Opened([body], kind, _plain(outer.write_key), _moment_of(outer.sent_at))
 
-    def _beside(self, outer: Outer, *, sound: bool) -> Opened | Refusal:
+    def _beside(self, outer: Outer, *, events: list[RawEvent] | None = None, body: bytes = b"") -> Opened | Refusal:
         try:
             context = self._object(outer.context, "context")
             integrations = self._object(outer.integrations, "integrations")
         except UnacceptableError as refused:
             return Refusal(*refused.fault[:3])
         write_key, sent_at = _plain(outer.write_key), _moment_of(outer.sent_at)
-        return Opened(outer.batch or [], None, write_key, sent_at, context, integrations, sound)
+        pieces = outer.batch or [] if events is None else []
+        return Opened(pieces, None, write_key, sent_at, context, integrations, events, body)
 
     def _object(self, raw: Raw, name: str) -> Raw:
         """What stands beside a batch is merged into each event, so it is held to the same rules."""
@@ -303,14 +322,25 @@ class SegmentReader:
 
     def read(self, opened: Opened) -> Reading:
         """Judge each event alone."""
+        if opened.events is None:
+            return self._read_pieces(opened, opened.pieces, {})
+        accepted = [(key, event) for event in opened.events if (key := self._regular(event))]
+        if len(accepted) == len(opened.events):
+            return Reading(accepted, [])
+        known = {id(event): key for key, event in accepted}
+        regular = {place: (known[id(one)], one) for place, one in enumerate(opened.events) if id(one) in known}
+        pieces = opened.pieces if opened.kind else _outer(opened.body).batch or []
+        return self._read_pieces(opened, pieces, regular)
+
+    def _read_pieces(
+        self, opened: Opened, pieces: Iterable[Raw | bytes], regular: Mapping[int, tuple[str, RawEvent]]
+    ) -> Reading:
+        """Judge each event by its slice, but those found regular already."""
         accepted: list[tuple[str, RawEvent]] = []
         faults: list[Fault] = []
         kind, most = opened.kind, self._limits.batch_events
-        for place, piece in enumerate(opened.pieces):
-            if opened.sound and place < most and (found := self._regular(piece, kind, opened.head)) is not None:
-                accepted.append(found)
-                continue
-            judged = self.judge(bytes(piece), kind) if place < most else _excess(most)
+        for place, piece in enumerate(pieces):
+            judged = regular.get(place) or (self.judge(bytes(piece), kind) if place < most else _excess(most))
             if isinstance(judged, Fault):
                 faults.append(_placed(judged, place, bytes(piece), batch=kind is None))
             else:
@@ -326,31 +356,41 @@ class SegmentReader:
         except UnacceptableError as unacceptable:
             return unacceptable.fault
 
-    def _regular(self, piece: Raw | bytes, kind: str | None, head: Header | None) -> tuple[str, RawEvent] | None:
-        """The quick way, for an event with nothing to mend; None sends it the slow way, which tells what is wrong.
+    def _regular(self, event: RawEvent) -> str:
+        """The quick way, for an event with nothing to mend: its partition key. "" sends it the slow way.
 
-        Of a body that is sound as a whole. It accepts nothing that the slow way would not accept as it is.
+        Of a body that is valid UTF-8. It accepts nothing that the slow way would not accept as it is.
         """
-        if not self._is_modest(bytes(piece)):
-            return None
+        kind, key = event.type, event.anonymous_id or event.user_id
+        if not key or not event.id or not (event.event if kind == "track" else _missing(event, kind, key) is None):
+            return ""
+        properties, context = bytes(event.properties), bytes(event.context)
+        size, opening = len(properties) + len(context), _opening(properties) + _opening(context)
+        if len(event.traits):
+            traits = bytes(event.traits)
+            size, opening = size + len(traits), opening + _opening(traits)
+        if len(event.integrations):
+            integrations = bytes(event.integrations)
+            size, opening = size + len(integrations), opening + _opening(integrations)
+        # No deeper than it has brackets, no more keys than it has bytes for; no object at all counts as too many.
+        if opening >= self._limits.depth or size > self._small:
+            return ""
+        if TRAITS in context and context.count(TRAITS) != context.count(TRAITS_OBJECT):
+            return ""
         try:
-            head = head or self._header(piece)
-            if head.timestamp is not None:
-                datetime.fromisoformat(head.timestamp)
-            if head.original_timestamp is not None:
-                datetime.fromisoformat(head.original_timestamp)
-            if head.sent_at is not None:
-                datetime.fromisoformat(head.sent_at)
-        except (DecodeError, ValueError, RecursionError):
-            return None
-        kind, key, message_id = kind or head.type, head.anonymous_id or head.user_id, head.message_id
-        if not key or not message_id or not (head.event if kind == "track" else _missing(head, kind, key) is None):
-            return None
-        return key, RawEvent(message_id, kind, piece if isinstance(piece, Raw) else Raw(piece))  # type: ignore[arg-type]
+            if event.timestamp is not None:
+                datetime.fromisoformat(event.timestamp)
+            if event.original_timestamp is not None:
+                datetime.fromisoformat(event.original_timestamp)
+            if event.sent_at is not None:
+                datetime.fromisoformat(event.sent_at)
+        except ValueError:
+            return ""
+        return key
 
     def _is_modest(self, piece: bytes) -> bool:
         """Whether it surely is within the limits: it has no more brackets than levels, no more colons than keys."""
-        if len(piece.translate(None, NOT_OPENING)) > self._limits.depth:
+        if piece.count(b"{") + piece.count(b"[") > self._limits.depth:
             return False
         return len(piece) <= self._small or (
             len(piece) <= self._limits.event_bytes and piece.count(b":") <= self._limits.keys
@@ -380,29 +420,53 @@ class SegmentReader:
             head = self._header(piece)
         except ValidationError as error:
             raise _problem(error) from None
-        return _judged(head, kind or head.type, piece, key)
+        judged = _judged(head, kind or head.type, key)
+        if isinstance(judged, Fault):
+            return judged
+        event = self._event(piece)
+        event.type, event.id = judged.kind, head.message_id or uuid.uuid4().hex
+        for name in OBJECTS:
+            if getattr(head, name) is None:
+                setattr(event, name, NOTHING)
+        return judged.key, event
 
 
-def _limited(limits: Limits) -> type[Header]:
-    """`Header` with the lengths that are set: the decoder checks them at no cost."""
+def _limited(limits: Limits, base: type[Struct]) -> type[Any]:
+    """The structure with the lengths that are set: the decoder checks them at no cost. Nothing in it is required."""
     ids = Annotated[str, Meta(max_length=limits.id_chars)] | None
     names = Annotated[str, Meta(max_length=limits.name_chars)] | None
-    fields: list[tuple[str, Any, Any]] = [
-        (name, ids, None) for name in ("message_id", "user_id", "anonymous_id", "previous_id", "group_id")
-    ]
+    message_id = "id" if base is RawEvent else "message_id"
+    fields: list[tuple[str, Any, Any]] = [("type", str | None, None)]
+    fields += [(message_id, ids, msgspec.field(name="messageId", default=None))]
+    fields += [(name, ids, None) for name in ("user_id", "anonymous_id", "previous_id", "group_id")]
     fields += [(name, names, None) for name in ("event", "name")]
-    return msgspec.defstruct("LimitedHeader", fields, bases=(Header,), rename="camel", gc=False)  # type: ignore[return-value]
+    return msgspec.defstruct(f"Limited{base.__name__}", fields, bases=(base,), rename="camel", gc=False)
 
 
-def _judged(head: Header, kind: str | None, piece: bytes, key: str) -> tuple[str, RawEvent] | Fault:
+def _single(event: type[Any]) -> type[Any]:
+    return msgspec.defstruct("Single", [("write_key", Raw, NOTHING)], bases=(event,), rename="camel", gc=False)
+
+
+def _batch(event: Any) -> type[Any]:
+    return msgspec.defstruct("Batch", [("batch", list[event] | None, None)], bases=(Outer,), rename="camel")
+
+
+class Named(NamedTuple):
+    """What an event is, and its partition key."""
+
+    kind: EventType
+    key: str
+
+
+def _judged(head: Header, kind: str | None, key: str) -> Named | Fault:
     key = head.anonymous_id or head.user_id or key
     missing = _missing(head, kind, key)
     if missing is not None:
         return missing._replace(message_id=head.message_id or "", key=key)
-    return key, RawEvent(head.message_id or uuid.uuid4().hex, kind, Raw(piece))  # type: ignore[arg-type]
+    return Named(kind, key)  # type: ignore[arg-type]
 
 
-def _missing(head: Header, kind: str | None, key: str) -> Fault | None:
+def _missing(head: Header | RawEvent, kind: str | None, key: str) -> Fault | None:
     if kind not in EVENT_TYPES:
         names = ", ".join(sorted(EVENT_TYPES))
         return Fault("unknown_type", f"`type` must be one of {names}.", "type")
@@ -431,7 +495,7 @@ def _placed(fault: Fault, place: int, raw: bytes, *, batch: bool) -> Fault:
 def message_id_of(raw: bytes) -> str:
     """The messageId of whatever this may be; empty where it has none that can be read."""
     try:
-        found = _named(whole_characters(raw)).message_id
+        found = _labelled(whole_characters(raw)).message_id
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return found[:LONGEST_NAMED] if isinstance(found, str) else ""
@@ -509,16 +573,11 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def is_sound(body: bytes) -> bool:
-    """Whether a JSON text, most of which is only skipped over, surely holds nothing that a full decoding would refuse.
-
-    That is: valid UTF-8, and no number beyond a double. It may say no for a text that merely looks like such a number.
-    These passes make no object, and cost a fraction of decoding everything.
-    """
-    if not _is_utf8(body):
-        return False
-    skeleton = body.translate(SKELETON)
-    return LONG_NUMBER not in skeleton and LARGE_NUMBER.search(skeleton) is None
+def _opening(part: bytes) -> int:
+    """How many brackets open in it, bounding its depth; more than any depth for what is neither object nor absent."""
+    if part[:1] == b"{":
+        return part.count(b"{") + part.count(b"[")
+    return 0 if not part else NOT_AN_OBJECT
 
 
 # --- mending --------------------------------------------------------------------------------------
@@ -555,27 +614,9 @@ def _decoded(text: bytes) -> Any:
         raise UnacceptableError("too_deep", "Nested too deeply to be read.") from None
     except ValidationError:
         reason = "A number that no double can hold."
-        raise UnacceptableError("number_out_of_range", reason, _culprit(text)[1:]) from None
+        raise UnacceptableError("number_out_of_range", reason, (misfit(text) or "")[1:]) from None
     except DecodeError as error:
         raise UnacceptableError("invalid_json", f"Not valid JSON: {error}.") from None
-
-
-def _culprit(text: bytes, levels: int = 64) -> str:
-    """The path to the value that cannot be decoded, each step with its dot or brackets."""
-    for step, inner in _inside(text.lstrip()) if levels else ():
-        try:
-            _any(inner)
-        except ValidationError:
-            return step + _culprit(bytes(inner), levels - 1)
-    return ""
-
-
-def _inside(text: bytes) -> list[tuple[str, Raw]]:
-    if text[:1] == b"{":
-        return [(f".{name}", raw) for name, raw in _members(text).items()]
-    if text[:1] == b"[":
-        return [(f"[{place}]", raw) for place, raw in enumerate(_elements(text))]
-    return []
 
 
 def _problem(error: ValidationError) -> UnacceptableError:

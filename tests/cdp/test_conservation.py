@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec import Raw
 from redis.asyncio import Redis
 
 from cdp import conservation
@@ -18,13 +17,13 @@ from cdp.records import (
     QuarantinedBatch,
     QuarantinedEvent,
     RawBatch,
-    RawEvent,
     ResolvedBatch,
     ResolvedEvent,
     encode,
 )
 from cdp.service import Platform
 from cdp.streams.base import Consumer, Draft, Message, Partition
+from cdp.testing import accepted_event
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, Topic
 from cdp.warehouse.loader import READS, Loader
 
@@ -53,7 +52,7 @@ class Walk:
 
     async def collect(self, source: str, events: int) -> None:
         """Events are accepted."""
-        batch = RawBatch(source, "t", 0, [RawEvent(f"m{n}", "track", Raw(b"{}")) for n in range(events)])
+        batch = RawBatch(source, "t", 0, [accepted_event({}, f"m{n}") for n in range(events)])
         await self._append(EVENTS_RAW, encode(batch), events, source)
 
     async def set_aside(self, source: str, event_id: str, status: str = "quarantined") -> None:

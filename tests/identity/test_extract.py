@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from cdp import clock
 from cdp.records import RawBatch, RawEvent
+from cdp.testing import accepted_event
 from identity.extract import MOST_IDENTIFIERS, Extracted, Extractor, Refused, merged, moment
 from identity.observations import session_anchor
 from identity.policy import Policy
@@ -23,7 +24,7 @@ DEVICE = "53a322b7-89c7-40ae-b485-187d61233e4d"
 
 def raw_event(body: dict[str, Any], kind: str = "") -> RawEvent:
     """An event as the collector hands it on."""
-    return RawEvent("m-1", kind or body["type"], Raw(json.dumps(body, ensure_ascii=False).encode()))
+    return accepted_event(body | ({"type": kind} if kind else {}))
 
 
 def extract(body: dict[str, Any], **around: Any) -> Extracted:
@@ -281,29 +282,22 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = [
-    "userId",
-    "anonymousId",
-    "previousId",
-    "traits",
-    "context",
-    "properties",
-    "event",
-    "name",
-    "timestamp",
-    "sentAt",
-]
+TEXTS = ("userId", "anonymousId", "previousId", "event", "name", "timestamp", "originalTimestamp", "sentAt")
+PARTS = ("traits", "context", "properties", "category")
 CONTEXT = st.dictionaries(st.sampled_from(["traits", "externalIds", "device", "ip", "x"]), JSON)
 
 
 @given(
-    st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8),
+    st.dictionaries(st.sampled_from(TEXTS), st.none() | st.text(), max_size=6),
+    st.dictionaries(st.sampled_from(PARTS), JSON, max_size=3),
     st.none() | CONTEXT,
     st.sampled_from(["track", "identify", "page", "screen", "group", "alias"]),
 )
-def test_no_event_raises(body: dict[str, Any], context: dict[str, Any] | None, kind: str) -> None:
-    """Any JSON object is extracted or refused with a reason, the same way each time."""
-    body = body | ({} if context is None else {"context": context})
+def test_no_event_raises(
+    texts: dict[str, Any], parts: dict[str, Any], context: dict[str, Any] | None, kind: str
+) -> None:
+    """Any event, whatever its parts hold, is extracted or refused with a reason, the same way each time."""
+    body = texts | parts | ({} if context is None else {"context": context})
     event, batch = raw_event(body, kind), RawBatch("web", "t", NOW, [], ip="::1")
     found = EXTRACTOR.extract(event, batch)
     assert found == Extractor(Policy()).extract(event, batch)
@@ -316,10 +310,10 @@ def test_no_event_raises(body: dict[str, Any], context: dict[str, Any] | None, k
 
 
 @given(st.binary(max_size=60))
-def test_no_bytes_raise(body: bytes) -> None:
-    """What is no JSON is refused."""
-    found = EXTRACTOR.extract(RawEvent("m", "track", Raw(body)), RawBatch("web", "t", NOW, []))
-    assert isinstance(found, Extracted | Refused)
+def test_no_bytes_raise(part: bytes) -> None:
+    """A part that is no JSON is refused, or does not matter."""
+    event = RawEvent("track", "m", user_id="lan", properties=Raw(part), context=Raw(part))
+    assert isinstance(EXTRACTOR.extract(event, RawBatch("web", "t", NOW, [])), Extracted | Refused)
 
 
 def test_objects_merge_shallowly() -> None:

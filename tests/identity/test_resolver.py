@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from msgspec import Raw
 from redis.asyncio import Redis
 
-from cdp import conservation
+from cdp import clock, conservation
 from cdp.errors import TransientError
 from cdp.records import (
     AnchorAssigned,
@@ -29,7 +28,7 @@ from cdp.records import (
 )
 from cdp.settings import Settings
 from cdp.streams.base import Draft, Log, Message, Partition
-from cdp.testing import START, FrozenClock
+from cdp.testing import START, FrozenClock, accepted_event
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES, Topic
 from identity.resolver import MESSAGE_BYTES, Resolver
 from identity.testing import live
@@ -39,8 +38,7 @@ PLACES = [Partition(EVENTS_RAW.name, number) for number in range(4)]
 
 def event(number: int, **body: Any) -> RawEvent:
     """An event; `kind` is its type."""
-    kind = body.pop("kind", "track")
-    return RawEvent(body.pop("id", f"m-{number}"), kind, Raw(json.dumps(body).encode()))
+    return accepted_event({"type": body.pop("kind", "track"), **body}, body.pop("id", f"m-{number}"))
 
 
 def raw(events: Sequence[RawEvent], *, source: str = "web", partition: int = 0) -> Draft:
@@ -152,7 +150,7 @@ async def test_a_bad_event_harms_no_neighbour(walk: Walk) -> None:
     aside = await walk.quarantined()
     assert {one.id for one in aside} == {f"0-{messages[0].offset}-1"}
     assert {one.code for one in aside} == {"unidentifiable"}
-    assert json.loads(aside[0].body) == {"userId": "null"}
+    assert json.loads(aside[0].body) == {"type": "track", "messageId": "m-2", "userId": "null"}
     assert json.loads(aside[0].beside) == {"type": "track"}
     assert {one.id for one in await walk.resolved()} == {"m-1", "m-3"}
     assert await walk.counts() == {"accepted:web": 2}, "what lies on events.quarantined is counted there"
@@ -253,7 +251,7 @@ async def test_killed_anywhere_and_repeated_it_ends_the_same(walk: Walk, seed: i
             userId=rng.choice(["lan", "hung", "null", None]),
             anonymousId=rng.choice(["d1", "d2", None]),
             traits={"phone": f"09051234{rng.randrange(10, 14)}"},
-            timestamp=(START - rng.randrange(7_200_000)) // 1_000,
+            timestamp=clock.to_text(START - rng.randrange(7_200_000)),
         )
         for number in range(30)
     ]

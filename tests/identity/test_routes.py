@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from msgspec import Raw
 
-from cdp.records import RawBatch, RawEvent, encode
+from cdp.records import RawBatch, encode
 from cdp.service import Platform
 from cdp.streams.base import Message
-from cdp.testing import START
+from cdp.testing import START, accepted_event
 from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES
 from cdp.warehouse.loader import Loader
 from identity.resolver import Resolver
@@ -41,7 +39,7 @@ class House:
         """Events are sent, resolved and stored; each is received a second after the one before."""
         for body in bodies:
             self._at += 1_000
-            event = RawEvent(f"m-{self._at}", body.get("type", "track"), Raw(json.dumps(body).encode()))
+            event = accepted_event(body, f"m-{self._at}")
             value = encode(RawBatch("web", "trace", self._at, [event]))
             await self._resolver.handle([Message(EVENTS_RAW.name, 0, self._offset, self._at, value, 1, "web")])
             self._offset += 1

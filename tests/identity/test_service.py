@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import Raw
 
 from cdp.errors import MisconfiguredError
-from cdp.records import RawBatch, RawEvent, decode_resolved, encode
+from cdp.records import RawBatch, decode_resolved, encode
 from cdp.service import Platform, wings
 from cdp.settings import IdentitySettings
 from cdp.streams.base import Draft
+from cdp.testing import accepted_event
 from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED
 from identity.policy import Policy
 from identity.service import WING
@@ -27,7 +27,7 @@ async def test_the_role_resolves_what_arrives(platform: Platform) -> None:
     """An event on events.raw comes out on events.resolved, and its offset is committed."""
     role = WING.roles["resolver"].build(platform)
     await role.start()
-    batch = RawBatch("web", "trace", platform.clock.now(), [RawEvent("m-1", "track", Raw(b'{"userId":"lan"}'))])
+    batch = RawBatch("web", "trace", platform.clock.now(), [accepted_event({"userId": "lan"})])
     await platform.log.append([Draft(EVENTS_RAW.name, 1, encode(batch), 1, "web")])
 
     async def committed() -> bool:

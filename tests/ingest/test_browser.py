@@ -129,7 +129,7 @@ async def test_the_story_of_a_visit(ground: Platform, shop: str, page: Any) -> N
     bodies = {one.body.get("event") or one.event.type: one.body for one in found}
     assert set(bodies) == {"page", "Early", "identify", "Order Completed", "group", "alias"}
     assert {body["anonymousId"] for body in bodies.values()} == {device}
-    assert (bodies["page"]["userId"], bodies["Order Completed"]["userId"]) == (None, "lan")
+    assert (bodies["page"].get("userId"), bodies["Order Completed"]["userId"]) == (None, "lan")
     assert bodies["page"]["properties"]["title"] == "Áo dài"
     assert bodies["page"]["context"]["campaign"] == {"source": "zalo", "name": "tet"}
     assert bodies["identify"]["traits"] == {"email": "lan@example.com"}

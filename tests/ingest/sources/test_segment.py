@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cdp.settings import CollectorSettings
@@ -20,7 +20,6 @@ from ingest.sources.segment import (
     Opened,
     Refusal,
     SegmentReader,
-    is_sound,
     measure,
     moment_text,
     whole_characters,
@@ -93,25 +92,30 @@ def test_every_event_is_accepted_or_faulty(events: list[Any]) -> None:
 @given(st.lists(odd_events, max_size=4), st.binary(max_size=30).filter(lambda b: not set(b) & set(b'"[]{},\\')))
 def test_what_no_parser_takes_harms_no_neighbour(events: list[Any], junk: bytes) -> None:
     """Between two good events anything may stand: both are accepted, in order."""
-    good = [b'{"type":"page","userId":"u","messageId":"%d"}' % number for number in range(2)]
+    good = [b'{"type":"page","messageId":"%d","userId":"u"}' % number for number in range(2)]
     middle = [json.dumps(event).encode() for event in events] + [junk, b"NaN", b'{"x":"\x00"}']
     reading = read(b'{"batch":[%s]}' % b",".join([good[0], *middle, good[1]]))
 
-    kept = [bytes(event.body) for _, event in reading.accepted]
+    kept = [event.body for _, event in reading.accepted]
     assert (kept[0], kept[-1]) == (good[0], good[1])
     assert len(middle) + 2 == len(reading.accepted) + len(reading.faults)
 
 
 @given(st.lists(good_events, min_size=1, max_size=5))
-def test_good_events_pass_through_untouched(events: list[dict[str, Any]]) -> None:
-    """Every byte of a good event is what was sent, and its messageId is its id."""
+def test_good_events_pass_through(events: list[dict[str, Any]]) -> None:
+    """A good event says what was sent, its parts byte by byte, and its messageId is its id."""
     raw = [json.dumps(event, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass") for event in events]
     reading = read(b'{"batch":[%s]}' % b",".join(raw))
 
     assert not reading.faults
-    assert raw == [bytes(event.body) for _, event in reading.accepted]
-    assert [event["messageId"] for event in events] == [event.id for _, event in reading.accepted]
-    assert [event.get("anonymousId") or event["userId"] for event in events] == [key for key, _ in reading.accepted]
+    for sent, text, (key, event) in zip(events, raw, reading.accepted, strict=True):
+        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        for name in PARTS[:4]:
+            expected = b"" if sent.get(name) is None else bytes(members[name])
+            assert bytes(getattr(event, name)) == expected
+        told = (event.type, event.id, event.user_id, event.anonymous_id, event.timestamp)
+        assert told == tuple(sent.get(name) for name in ("type", "messageId", "userId", "anonymousId", "timestamp"))
+        assert key == (sent.get("anonymousId") or sent["userId"])
 
 
 @given(odd_events)
@@ -120,11 +124,11 @@ def test_quick_and_slow_way_agree(event: dict[str, Any]) -> None:
     body = json.dumps(event).encode()
     opened = READER.open_single(body, "page")
     assert isinstance(opened, Opened)
-    quick = READER.read(opened._replace(sound=is_sound(body)))
-    slow = READER.read(opened._replace(sound=False))
+    quick = READER.read(opened)
+    slow = READER.read(opened._replace(events=None))
 
     if quick.accepted and event.get("messageId"):
-        assert [(key, bytes(e.body)) for key, e in quick.accepted] == [(key, bytes(e.body)) for key, e in slow.accepted]
+        assert [(key, e.body) for key, e in quick.accepted] == [(key, e.body) for key, e in slow.accepted]
     assert [fault[:3] for fault in quick.faults] == [fault[:3] for fault in slow.faults]
 
 
@@ -134,7 +138,7 @@ def test_what_is_accepted_keeps_the_promise(events: list[Any]) -> None:
     for key, event in read(batch(events)).accepted:
         assert key and event.id and event.type in EVENT_TYPES
         body = msgspec.json.decode(event.body)
-        orjson.loads(bytes(event.body))
+        orjson.loads(event.body)
         for name in FIELDS[1:]:
             assert isinstance(body.get(name), str | None)
         for name in ("timestamp", "originalTimestamp", "sentAt"):
@@ -144,37 +148,13 @@ def test_what_is_accepted_keeps_the_promise(events: list[Any]) -> None:
         assert isinstance((body.get("context") or {}).get("traits"), dict | None)
 
 
-@given(values)
-def test_sound_texts_decode(value: Any) -> None:
-    """A JSON text that is called sound is one that a full decoding takes."""
-    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    if is_sound(text):
-        assert msgspec.json.decode(text) is not NotImplemented
-
-
-@given(
-    st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,5})?", fullmatch=True),
-    st.sampled_from(['{"a":%s}', '{"a":[%s]}', '{"a":[1,%s ,2]}', '{"a":%s\n}']),
-)
-@example("1e0000000000000400", '{"a":%s}')
-@example("1" * 400 + ".5", '{"a":%s}')
-@example("1" * 250 + "e99", '{"a":%s}')
-def test_no_number_beyond_a_double_is_called_sound(number: str, around: str) -> None:
-    """However a number is written: if no decoder takes it, its text is not sound."""
-    text = (around % number).encode()
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        assert not is_sound(text)
-
-
 @pytest.mark.parametrize("name", ["3e456", "a-3e456", "e4000", "[[[[", "1e400", "9" * 199])
 def test_text_that_looks_like_a_number_costs_nothing_but_time(name: str) -> None:
     """Text is never taken for a number: such an event is accepted untouched."""
     body = json.dumps({"batch": [{"type": "page", "userId": "u", "messageId": "m", "name": name, "x": f"{name} , "}]})
     reading = read(body.encode())
 
-    assert [bytes(event.body).decode() for _, event in reading.accepted] == [body[11:-2]]
+    assert [event.name for _, event in reading.accepted] == [name]
 
 
 def test_brackets_in_text_hide_no_depth() -> None:
@@ -251,7 +231,7 @@ def test_times_as_senders_write_them(given_: Any, expected: str | None) -> None:
 
 
 def test_mended_fields_are_the_only_ones_that_change() -> None:
-    """An id that was a number becomes text; all other bytes stay, also those of numbers no float could hold."""
+    """An id that was a number becomes text; the bytes of all parts stay, also those of numbers no float could hold."""
     event = (
         b'{"type":"track","event":"E","userId":123456789012345678901,'
         b'"properties":{"n":1.10,"big":123456789012345678901}}'
@@ -259,7 +239,8 @@ def test_mended_fields_are_the_only_ones_that_change() -> None:
     [(key, kept)] = read(b'{"batch":[%s]}' % event).accepted
 
     assert key == "123456789012345678901"
-    assert bytes(kept.body) == event.replace(b'"userId":123456789012345678901', b'"userId":"123456789012345678901"')
+    assert kept.user_id == key
+    assert bytes(kept.properties) == b'{"n":1.10,"big":123456789012345678901}'
 
 
 def test_kind_of_the_path_counts() -> None:
@@ -319,13 +300,3 @@ def test_judge_takes_an_event_alone() -> None:
     assert isinstance(fault, Fault)
     assert (fault.code, fault.path) == ("invalid_type", "event")
     assert not isinstance(READER.judge(b'{"type":"track","userId":"u","event":"E"}', None), Fault)
-
-
-@settings(max_examples=50)
-@given(st.text(max_size=5), st.integers(0, 40))
-def test_path_of_a_bad_number_leads_to_it(name: str, place: int) -> None:
-    """The path names the member and the element."""
-    quoted = json.dumps(name)
-    body = f'{{"batch":[{{"type":"page","userId":"u","properties":{{{quoted}:[{"0," * place}1e999]}}}}]}}'
-    [fault] = read(body.encode()).faults
-    assert f"batch[0].properties.{name}[{place}]" == fault.path
