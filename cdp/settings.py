@@ -113,6 +113,15 @@ class CollectorSettings(Room):
     body_timeout_seconds: float = Field(
         30, gt=0, description="Longest wait for the whole of a request's body before it is answered 408."
     )
+    limit_events_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Events that each write key may bring a second, where its source sets no `limit`; more are "
+        "answered 429. No limit when unset.",
+    )
+    limit_burst: int | None = Field(
+        None, ge=1, description="Most events at once under that limit; ten seconds' worth when unset."
+    )
 
 
 class IdentitySettings(Room):

@@ -15,12 +15,16 @@ from cdp.errors import CdpError, ForbiddenError, InvalidError, TransientError
 from cdp.records import encode
 from cdp.service import Send
 from ingest.bodies import SlowError
+from ingest.limits import RateLimitedError, Standing
 
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
 # Without it a web page cannot read Retry-After and comes back too soon.
-EXPOSED = (b"access-control-expose-headers", b"Retry-After")
+EXPOSED = (
+    b"access-control-expose-headers",
+    b"Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
+)
 # What SDKs send, besides what a preflight asks for: Segment, RudderStack, Jitsu, and tracing libraries in pages.
 ALLOWED = "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-write-key, traceparent"
 HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]+( *, *[A-Za-z0-9-]+)*")
@@ -40,11 +44,12 @@ class Answer(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]] = (JSON,)
 
 
-def succeeded(trace_id: str, results: list[dict[str, Any]]) -> Answer:
-    """Everything is durable. `results` tells which events went to quarantine, and why."""
+def succeeded(trace_id: str, results: list[dict[str, Any]], standing: Standing | None = None) -> Answer:
+    """Everything is durable. `results` tells which events went to quarantine, and why; `standing` what is left."""
+    headers = (JSON,) if standing is None else [JSON, EXPOSED, *_limits(standing)]
     if not results:
-        return Answer(200, b'{"success":true,"trace_id":"%s"}' % trace_id.encode())
-    return Answer(200, encode({"success": True, "trace_id": trace_id, "results": results}))
+        return Answer(200, b'{"success":true,"trace_id":"%s"}' % trace_id.encode(), headers)
+    return Answer(200, encode({"success": True, "trace_id": trace_id, "results": results}), headers)
 
 
 def refused(status: int, code: str, message: str, *, path: str = "", more: Headers | None = None) -> Answer:
@@ -56,11 +61,16 @@ def refused(status: int, code: str, message: str, *, path: str = "", more: Heade
 def failed(error: CdpError) -> Answer:
     """The answer to an error.
 
-    400 is what no SDK repeats; 408 and 503 are repeated by all. 401 is the unknown write key, 403 the wrong web page.
+    400 is what no SDK repeats; 408, 429 and 503 are repeated by all. 401 is the unknown write key, 403 the wrong web
+    page. 429 is one write key's limit, 503 the trouble of this service.
     """
     if isinstance(error, TransientError):
         seconds = min(max(1, math.ceil(error.retry_after)), LONGEST_RETRY)
-        return refused(503, error.code, error.message, more=[(b"retry-after", str(seconds).encode())])
+        later = (b"retry-after", str(seconds).encode())
+        if isinstance(error, RateLimitedError):
+            standing = error.standing._replace(reset=seconds)
+            return refused(429, error.code, error.message, more=[later, *_limits(standing)])
+        return refused(503, error.code, error.message, more=[later])
     if isinstance(error, SlowError):
         return refused(408, error.code, error.message, more=[(b"connection", b"close")])
     if isinstance(error, ForbiddenError):
@@ -68,6 +78,11 @@ def failed(error: CdpError) -> Answer:
     if isinstance(error, InvalidError):
         return refused(400, error.code, error.message, path=error.path)
     return refused(500, "internal", "Something unexpected happened: nothing was stored. Try again.")
+
+
+def _limits(standing: Standing) -> Headers:
+    """Segment's headers: analytics.js waits for the seconds in `X-RateLimit-Reset`."""
+    return [(b"x-ratelimit-%s" % name.encode(), str(value).encode()) for name, value in standing._asdict().items()]
 
 
 def preflight(headers: Mapping[bytes, bytes]) -> Answer:

@@ -25,6 +25,7 @@ from ingest.doors.sdk_settings import SeriesDoor, SettingsDoor, SourceConfigDoor
 from ingest.doors.tracking import TrackingDoor
 from ingest.intake import Intake
 from ingest.keys import Sources
+from ingest.limits import Rates, default_limit
 from ingest.metrics import FIGURES
 from ingest.paths import Route, Work, is_ours, route_of
 
@@ -52,8 +53,10 @@ class Collector:
 
     def __init__(self, platform: Platform) -> None:
         self._most = platform.settings.collector.max_in_flight
-        self._intake = Intake(platform)
-        sources = Sources(platform.registry, platform.clock, lambda: open_vault(platform.settings))
+        self._rates = Rates(platform.lent_state, platform.clock, platform.settings.state.prefix)
+        self._intake = Intake(platform, rates=self._rates)
+        limit = default_limit(platform.settings.collector)
+        sources = Sources(platform.registry, platform.clock, lambda: open_vault(platform.settings), limit=limit)
         hall = Hall(platform, sources, self._intake)
         self._doors = {work: door(hall) for work, door in DOORS.items()}
         self._in_flight = 0
@@ -75,6 +78,7 @@ class Collector:
         self._stopping = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), FINISH)
+        await self._rates.stop()
 
     def health(self) -> Health:
         """Red from the moment the log refused an append until it takes one again."""

@@ -17,6 +17,7 @@ from cdp.service import Platform
 from cdp.streams.base import Draft
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
 from ingest.envelopes import Partitions, Receipt, quarantine_drafts, quarantined, raw_drafts, results
+from ingest.limits import Rates, Standing
 from ingest.metrics import FIGURES
 from ingest.source import Source
 from ingest.sources.segment import Limits, Opened, Reading, SegmentReader
@@ -25,10 +26,14 @@ log = structlog.get_logger(__name__)
 
 
 class Taken(NamedTuple):
-    """What became of the events: how many were accepted, and of each other one why not (see `envelopes.results`)."""
+    """What became of the events: how many were accepted, and of each other one why not (see `envelopes.results`).
+
+    `standing` tells how the write key stands where it has a limit.
+    """
 
     accepted: int
     results: list[dict[str, Any]]
+    standing: Standing | None = None
 
 
 class Inspection(Protocol):
@@ -46,18 +51,25 @@ class Inspection(Protocol):
 class Intake:
     """Takes events of any door."""
 
-    def __init__(self, platform: Platform, inspections: Sequence[Inspection] = ()) -> None:
+    def __init__(self, platform: Platform, inspections: Sequence[Inspection] = (), rates: Rates | None = None) -> None:
+        """Without `rates` it takes whatever comes: an operator's files are nobody's flood."""
         self.reader = SegmentReader(Limits.of(platform.settings.collector))
         self.trouble = ""
         self._log = platform.log
         self._partitions = Partitions(platform.log.partitions(EVENTS_RAW), platform.log.partitions(EVENTS_QUARANTINED))
         self._inspections = tuple(inspections)
+        self._rates = rates
 
     async def take(self, source: Source, opened: Opened, receipt: Receipt) -> Taken:
         """Judge each event, and return once those accepted and those set aside are durable.
 
-        Raises `TransientError` when the log does not take them: the sender must come again.
+        Raises `TransientError` when the log does not take them: the sender must come again; `RateLimitedError` when
+        the write key brings too many.
         """
+        standing = None
+        if source.limit is not None and self._rates is not None:
+            events = len(opened.events or opened.pieces)
+            standing = self._rates.spend(source.key, source.write_key, source.limit, events)
         reading = self.reader.read(opened)
         for inspection in self._inspections:
             if inspection.wanted(source):
@@ -71,7 +83,7 @@ class Intake:
             await self._append(drafts)
         FIGURES.events[source.key, "accepted"] += len(reading.accepted)
         FIGURES.events[source.key, "quarantined"] += len(aside)
-        return Taken(len(reading.accepted), results(aside, reading.faults) if aside else [])
+        return Taken(len(reading.accepted), results(aside, reading.faults) if aside else [], standing)
 
     async def _append(self, drafts: list[Draft]) -> None:
         start = time.perf_counter()

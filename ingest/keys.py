@@ -19,6 +19,7 @@ from cdp.clock import HOUR, Clock
 from cdp.errors import ConflictError, ForbiddenError
 from cdp.registry import Entry, Registry
 from cdp.vault import Vault
+from ingest.limits import Limit
 from ingest.source import KIND, Source, source_of
 
 PREFIX = "wk_"
@@ -43,11 +44,19 @@ class Held(NamedTuple):
 class Sources:
     """The sources of an installation, kept current by the registry."""
 
-    def __init__(self, registry: Registry, clock: Clock, vault: Callable[[], Vault] | None = None) -> None:
-        """`vault` opens the sources' secrets; without it they are masks."""
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        vault: Callable[[], Vault] | None = None,
+        *,
+        limit: Limit | None = None,
+    ) -> None:
+        """`vault` opens the sources' secrets; without it they are masks. `limit` is that of sources without one."""
         self._registry = registry
         self._clock = clock
         self._vault = vault
+        self._limit = limit
         self._held: dict[str, Held] = {}
         self._headers: dict[bytes, str] = {}
         registry.watch(self._changed)
@@ -84,11 +93,15 @@ class Sources:
     def _index(self) -> None:
         self._headers = {}
         self._held = {
-            one["key"]: Held(source, one.get("expires_at"))
+            one["key"]: Held(source._replace(write_key=one["key"]), one.get("expires_at"))
             for entry in self._registry.all(KIND)
-            for source in (source_of(entry, self._vault),)
+            for source in (self._source(entry),)
             for one in entry.body.get("write_keys", ())
         }
+
+    def _source(self, entry: Entry) -> Source:
+        source = source_of(entry, self._vault)
+        return source if source.limit else source._replace(limit=self._limit)
 
 
 def basic_user(authorization: bytes) -> str:

@@ -31,7 +31,9 @@ class Figures(Collector):
         self.requests: dict[tuple[str, int], int] = defaultdict(int)
         self.events: dict[tuple[str, str], int] = defaultdict(int)
         self.refused: dict[str, int] = defaultdict(int)
+        self.limited: dict[str, int] = defaultdict(int)
         self.in_flight: Callable[[], int] = int
+        self.alone: Callable[[], bool] = bool
         self._appends = [0] * (len(BOUNDS) + 1)
         self._seconds = 0.0
 
@@ -56,8 +58,18 @@ class Figures(Collector):
         appends = HistogramMetricFamily("cdp_collector_append_seconds", "Time until the log had a request durably.")
         bounds = [*map(str, BOUNDS), "+Inf"]
         appends.add_metric([], list(zip(bounds, accumulate(self._appends), strict=True)), self._seconds)
+        limited = CounterMetricFamily(
+            "cdp_collector_limited_events", "Events sent away by the limit of a write key.", labels=["source"]
+        )
+        for source, count in self.limited.items():
+            limited.add_metric([source], count)
+        alone = GaugeMetricFamily(
+            "cdp_collector_limits_alone",
+            "Whether limits are counted by this process alone: Valkey is away, or there is none.",
+            value=float(self.alone()),
+        )
         in_flight = GaugeMetricFamily("cdp_collector_in_flight", "Requests being worked on.", value=self.in_flight())
-        yield from (requests, events, refused, appends, in_flight)
+        yield from (requests, events, refused, appends, limited, alone, in_flight)
 
 
 FIGURES = Figures()

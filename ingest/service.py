@@ -12,4 +12,4 @@ router = APIRouter()
 for part in (sources.router, quarantine.router, tracking.router):
     router.include_router(part)
 
-WING = Wing("ingest", roles={"collector": Offer(Collector)}, router=router)
+WING = Wing("ingest", roles={"collector": Offer(Collector, borrows=frozenset({"state"}))}, router=router)

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.registry import Entry
 from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, secrets_in
+from ingest.limits import Limit
 from ingest.origins import Origins, canonical
 
 log = structlog.get_logger(__name__)
@@ -39,15 +40,21 @@ class SourceBody(BaseModel):
         description="Web pages that may send, as origins: `https://shop.vn`, `https://*.shop.vn` for its subdomains, "
         "`null` for pages without one; empty lets all. Keeps mistakes out, not attackers: who is no browser sends any.",
     )
+    limit: Limit | None = Field(None, description="How many events each of its write keys may bring; more wait.")
 
 
 class Source(NamedTuple):
-    """A source, as doors need it. `trouble` says why its secrets cannot be opened; they are masks then."""
+    """A source, as doors need it. `trouble` says why its secrets cannot be opened; they are masks then.
+
+    `write_key` is the one it was found by, if it was, and `limit` the limit in force for what comes with it.
+    """
 
     key: str
     body: SourceBody
     allowed_origins: Origins
     trouble: str = ""
+    write_key: str = ""
+    limit: Limit | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +76,7 @@ def source_of(entry: Entry, vault: Callable[[], Vault] | None = None) -> Source:
             trouble = error.message
             log.error("source.secrets_closed", source=entry.key, reason=error.message)
     known = SourceBody.model_validate({"name": entry.key} | masked(body), extra="ignore")
-    return Source(entry.key, known, Origins(known.allowed_origins), trouble)
+    return Source(entry.key, known, Origins(known.allowed_origins), trouble, limit=known.limit)
 
 
 def has_secrets(value: Any) -> bool:

@@ -34,7 +34,7 @@ class TrackingDoor:
         source = admitted(self._source(source, opened, request), request)
         receipt = request.receipt(source, self._clock.now())
         taken = await self._intake.take(source, opened, receipt)
-        return succeeded(receipt.trace_id, taken.results)
+        return succeeded(receipt.trace_id, taken.results, taken.standing)
 
     def _opened(self, route: Route, body: bytes) -> Opened:
         kind, reader = route.kind, self._intake.reader
