@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from cdp import clock, numbers
+from cdp import clock
+from cdp.enrichers import Enrichers
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
+from cdp.soundness import flaw
 from identity.attributes import attributes
 from identity.identifiers import Identifiers, Value, is_personal, order_of, scalar
 from identity.observations import Anchor, Observation, anchor_of, session_anchor
@@ -36,6 +38,7 @@ MEMORY = 1 << 13  # persons remembered per process
 MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
 
 EMPTY = bytes(EMPTY_OBJECT)
+NO_ENRICHERS = Enrichers()
 PERSONAL = (b'"traits"', b'"externalIds"', b'"device"', b'"groupId"')
 # Marks of a context that was made where the person is: only there is the sender's address the person's.
 CLIENTS = (b'"userAgent"', b'"direct"')
@@ -113,7 +116,10 @@ _encode = msgspec.json.Encoder().encode
 class Extractor:
     """Extracts under a policy."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, enrichers: Enrichers = NO_ENRICHERS, *, depth: int = 32) -> None:
+        """`enrichers` add to an event when whose it is has been decided; `depth` levels of nesting are stored."""
+        self._depth = depth
+        self._enrich = enrichers.enrich
         self._policy = policy
         self._session = policy.session
         self._identifiers: Identifiers = policy.identifiers
@@ -122,14 +128,19 @@ class Extractor:
     def extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
         """An event of a batch → what to store, or why it cannot be."""
         try:
-            return _misfit(event) or self._extract(event, batch)
+            return self._flaw(event) or self._extract(event, batch)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return Refused("undecodable", f"The event cannot be read: {error}.")
 
+    def _flaw(self, event: RawEvent) -> Refused | None:
+        """Why its parts cannot be stored: the collector passes them on unread."""
+        for name, raw in (("properties", event.properties), ("traits", event.traits), ("context", event.context)):
+            if len(raw) and (found := flaw(bytes(raw), depth=self._depth)) is not None:
+                return Refused(found.code, found.reason, name + found.path)
+        return None
+
     def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
-        context = merged(bytes(event.context), bytes(batch.context))
-        if batch.ip and b'"ip"' not in context and any(mark in context for mark in CLIENTS):
-            context = _with(context, b"ip", batch.ip)
+        context = _from_where(merged(bytes(event.context), bytes(batch.context)), batch)
         inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
         user_id, anonymous_id = scalar(event.user_id).strip(), scalar(event.anonymous_id).strip()
         previous = scalar(event.previous_id).strip() if event.type == "alias" else ""
@@ -145,6 +156,8 @@ class Extractor:
         else:
             return UNIDENTIFIABLE
         properties = _properties(event)
+        name = _name(event, properties)
+        context, properties = self._enrich(batch.source, event.type, context, properties)
         return Extracted(
             at,
             period,
@@ -152,7 +165,7 @@ class Extractor:
             observation,
             device,
             self._device(previous, None) if previous and previous != user_id else "",
-            _name(event, properties),
+            name,
             user_id,
             anonymous_id,
             scalar(event.group_id).strip() or scalar(inner.group_id).strip(),
@@ -210,14 +223,6 @@ class Extractor:
         return f"{value[0]}:{value[1]}" if value else ""
 
 
-def _misfit(event: RawEvent) -> Refused | None:
-    """What keeps an event apart whose parts cannot be stored: the collector passes them on unread."""
-    for name, raw in (("properties", event.properties), ("traits", event.traits), ("context", event.context)):
-        if len(raw) and not numbers.fits(bytes(raw)) and (path := numbers.misfit(bytes(raw))) is not None:
-            return Refused("number_out_of_range", "A number that no double can hold.", name + path)
-    return None
-
-
 def event_time(event: RawEvent, batch: RawBatch) -> int:
     """When it happened, in milliseconds: by our clock, corrected by how long the sender kept it.
 
@@ -264,6 +269,15 @@ def merged(own: bytes, beside: bytes) -> bytes:
     return _encode(_object(beside) | _object(own))
 
 
+def _from_where(context: bytes, batch: RawBatch) -> bytes:
+    """The context with the address and the location of who sent it, where that is the person and says neither."""
+    if not (batch.ip or len(batch.location)) or b'"ip"' in context or not any(mark in context for mark in CLIENTS):
+        return context
+    if len(batch.location) and b'"location"' not in context:
+        context = _with(context, b"location", bytes(batch.location))
+    return _with(context, b"ip", _encode(batch.ip)) if batch.ip else context
+
+
 def _strength(value: Value) -> tuple[tuple[int, str], Value]:
     return order_of(value[0]), value
 
@@ -272,10 +286,10 @@ def _filled(raw: bytes) -> bytes:
     return raw if raw[:1] == b"{" else EMPTY
 
 
-def _with(text: bytes, key: bytes, value: str) -> bytes:
-    """A JSON object with one key more."""
+def _with(text: bytes, key: bytes, value: bytes) -> bytes:
+    """A JSON object with one key more; `value` is JSON."""
     rest = text[1:].lstrip()
-    return b'{"%s":%s%s%s' % (key, _encode(value), b"" if rest == b"}" else b",", rest)
+    return b'{"%s":%s%s%s' % (key, value, b"" if rest == b"}" else b",", rest)
 
 
 def _properties(event: RawEvent) -> bytes:
@@ -284,7 +298,7 @@ def _properties(event: RawEvent) -> bytes:
         return _filled(bytes(event.traits))
     properties = _filled(bytes(event.properties))
     if event.type in ("page", "screen") and (category := scalar(event.category)) and b'"category"' not in properties:
-        return _with(properties, b"category", category)
+        return _with(properties, b"category", _encode(category))
     return properties
 
 

@@ -31,6 +31,7 @@ from redis.exceptions import RedisError
 
 from cdp import conservation
 from cdp.clock import LATEST, Clock
+from cdp.enrichers import Enrichers
 from cdp.errors import TransientError
 from cdp.records import (
     QuarantinedBatch,
@@ -60,6 +61,7 @@ log = structlog.get_logger(__name__)
 MESSAGE_BYTES = 1_000_000  # about how large a message of events.resolved may become
 EVENT_BYTES = 400  # of an event beside its properties, context and traits
 NEVER = LATEST + 1
+NO_ENRICHERS = Enrichers()
 REMEMBERED = 200_000  # visits that this process knows to be known
 
 
@@ -101,7 +103,9 @@ class Resolver:
     group = "resolver"
     topics: Sequence[Topic] = (EVENTS_RAW,)
 
-    def __init__(self, log: Log, state: Redis, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, log: Log, state: Redis, settings: Settings, clock: Clock, enrichers: Enrichers = NO_ENRICHERS
+    ) -> None:
         """Raises `MisconfiguredError` for settings that make no sense."""
         policy = Policy.of(settings.identity)
         prefix = settings.state.prefix
@@ -109,7 +113,7 @@ class Resolver:
         self._state = state
         self._prefix = prefix
         self._graph = Graph(state, prefix, policy, clock, partitions=log.partitions(IDENTITY_CHANGES))
-        self._extractor = Extractor(policy)
+        self._extractor = Extractor(policy, enrichers, depth=settings.collector.max_depth)
         self._memory = Memory(state, self._graph.where, settings.identity.dedupe_days)
         self._applied: dict[int, int] = {}
         self._unsent: set[int | str] = set()  # partitions whose outbox may hold something
@@ -347,7 +351,12 @@ def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
 def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
     """An event that cannot be resolved, as it is kept aside: the same each time it is refused."""
     batch = taken.batch
-    around = {"ip": batch.ip, "context": batch.context, "integrations": batch.integrations}
+    around = {
+        "ip": batch.ip,
+        "context": batch.context,
+        "integrations": batch.integrations,
+        "location": batch.location,
+    }
     beside = {name: part for name, part in around.items() if part is not None and len(part)}
     return QuarantinedEvent(
         id=_aside_id(taken.partition, taken.offset, taken.number),

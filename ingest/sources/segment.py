@@ -11,7 +11,8 @@ becomes a fault with its path. So whoever reads an accepted event can rely on th
 - ids and names are text, null or absent; times are text that `datetime.fromisoformat` reads, null or absent;
 - `properties`, `traits`, `context`, `integrations` and `context.traits` are objects or absent.
 
-That no number in them is too large for a double is seen to by the resolver (`cdp.numbers`).
+That no number in them is too large for a double, and that short parts are not nested deeper than the limit, is seen to
+by the resolver (`cdp.soundness`).
 
 No bytes make anything here raise.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -28,9 +29,9 @@ import msgspec
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 
 from cdp import clock
-from cdp.numbers import misfit
-from cdp.records import NOTHING, EventType, RawEvent
+from cdp.records import NOTHING, EventType, PlanMode, RawEvent
 from cdp.settings import CollectorSettings
+from cdp.soundness import measure, misfit
 from ingest.sources.slices import CutError, TooManyError, TooManyTokensError, elements, members
 
 Kind = EventType | Literal["merge"]
@@ -39,8 +40,9 @@ EVENT_TYPES = frozenset(get_args(EventType))
 BOM = b"\xef\xbb\xbf"
 # The least bytes that a key with its value takes: `"":1` and a comma.
 BYTES_PER_KEY = 5
-# More brackets than any limit of depth has levels.
-NOT_AN_OBJECT = 1_000_000
+# A part of so many bytes is nested at most half as deep, which every reader takes: the resolver applies the limit.
+SHALLOW_BYTES = 600
+FAR_TOO_MANY = 1 << 40
 TRAITS, TRAITS_OBJECT = b'"traits"', b'"traits":{'
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
 CROWDED_BYTES, CROWDED_COMMAS = 1_000_000, 200_000
@@ -151,7 +153,10 @@ class Labelled(Struct, rename="camel"):
 
 
 class Fault(NamedTuple):
-    """Why an event was not accepted. `path` leads to the fault; `raw` is the event as it came, `place` its index."""
+    """Why an event was not accepted. `path` leads to the fault; `raw` is the event as it came, `place` its index.
+
+    A blocked one is not kept at all.
+    """
 
     code: str
     reason: str
@@ -160,6 +165,19 @@ class Fault(NamedTuple):
     raw: bytes = b""
     message_id: str = ""
     key: str = ""
+    status: Literal["quarantined", "blocked"] = "quarantined"
+
+
+class Remark(NamedTuple):
+    """What an inspection found of an event, accepted or not (see `cdp.records.Violation`)."""
+
+    type: EventType
+    event: str
+    path: str
+    keyword: str
+    reason: str
+    message_id: str
+    mode: PlanMode
 
 
 class Refusal(NamedTuple):
@@ -196,6 +214,7 @@ class Reading(NamedTuple):
 
     accepted: list[tuple[str, RawEvent]]
     faults: list[Fault]
+    remarks: Sequence[Remark] = ()
 
     def places(self) -> list[int]:
         """Of each accepted event, its place in the body."""
@@ -364,18 +383,12 @@ class SegmentReader:
         kind, key = event.type, event.anonymous_id or event.user_id
         if not key or not event.id or not (event.event if kind == "track" else _missing(event, kind, key) is None):
             return ""
-        properties, context = bytes(event.properties), bytes(event.context)
-        size, opening = len(properties) + len(context), _opening(properties) + _opening(context)
+        size = self._size(event.properties) + self._size(event.context)
         if len(event.traits):
-            traits = bytes(event.traits)
-            size, opening = size + len(traits), opening + _opening(traits)
+            size += self._size(event.traits)
         if len(event.integrations):
-            integrations = bytes(event.integrations)
-            size, opening = size + len(integrations), opening + _opening(integrations)
-        # No deeper than it has brackets, no more keys than it has bytes for; no object at all counts as too many.
-        if opening >= self._limits.depth or size > self._small:
-            return ""
-        if TRAITS in context and context.count(TRAITS) != context.count(TRAITS_OBJECT):
+            size += self._size(event.integrations)
+        if size > self._small or (TRAITS in (context := bytes(event.context)) and not _has_plain_traits(context)):
             return ""
         try:
             if event.timestamp is not None:
@@ -387,6 +400,16 @@ class SegmentReader:
         except ValueError:
             return ""
         return key
+
+    def _size(self, part: Raw) -> int:
+        """Its bytes, or far too many where it is no object, or so long that it may be deeper than any reader takes."""
+        size = len(part)
+        if not size:
+            return 0
+        text = bytes(part)
+        if text[:1] != b"{" or (size > SHALLOW_BYTES and text.count(b"{") + text.count(b"[") >= self._limits.depth):
+            return FAR_TOO_MANY
+        return size
 
     def _is_modest(self, piece: bytes) -> bool:
         """Whether it surely is within the limits: it has no more brackets than levels, no more colons than keys."""
@@ -573,25 +596,12 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _opening(part: bytes) -> int:
-    """How many brackets open in it, bounding its depth; more than any depth for what is neither object nor absent."""
-    if part[:1] == b"{":
-        return part.count(b"{") + part.count(b"[")
-    return 0 if not part else NOT_AN_OBJECT
+def _has_plain_traits(context: bytes) -> bool:
+    """Whether `traits` in it is surely an object."""
+    return context.count(TRAITS) == context.count(TRAITS_OBJECT)
 
 
 # --- mending --------------------------------------------------------------------------------------
-
-
-def measure(value: Any) -> tuple[int, int]:
-    """How deep a decoded value is nested (an object without objects: 1), and how many keys it has in all."""
-    depth = keys = 0
-    level = [value]
-    while level := [inner for inner in level if isinstance(inner, dict | list)]:
-        depth += 1
-        keys += sum(len(inner) for inner in level if isinstance(inner, dict))
-        level = [each for inner in level for each in (inner.values() if isinstance(inner, dict) else inner)]
-    return depth, keys
 
 
 def whole_characters(text: bytes) -> bytes:

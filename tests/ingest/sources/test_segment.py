@@ -20,7 +20,6 @@ from ingest.sources.segment import (
     Opened,
     Refusal,
     SegmentReader,
-    measure,
     moment_text,
     whole_characters,
 )
@@ -168,22 +167,6 @@ def test_brackets_in_text_hide_no_depth() -> None:
 
     assert [fault.code for fault in reading.faults] == ["too_deep"]
     assert len(reading.accepted) == 1
-
-
-@given(values)
-def test_measure_counts_levels_and_keys(value: Any) -> None:
-    """The iterative measure equals a recursive one."""
-
-    def depth(each: Any) -> int:
-        inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
-        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
-
-    def keys(each: Any) -> int:
-        if isinstance(each, dict):
-            return len(each) + sum(map(keys, each.values()))
-        return sum(map(keys, each)) if isinstance(each, list) else 0
-
-    assert (depth(value), keys(value)) == measure(value)
 
 
 @given(st.text(alphabet=st.characters(), max_size=30))

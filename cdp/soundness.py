@@ -1,12 +1,14 @@
-"""Numbers that no double can hold, in JSON that is otherwise only passed through.
+"""What is wrong with JSON that has only been passed through: numbers that no double can hold, and nesting too deep.
 
-One `1e400` in a document makes ClickHouse's JSON functions see all of it as empty, so an event with such a number must
-be kept apart. To find one, a text is not decoded: it is reduced to what a number is made of, and searched.
+One `1e400` in a document makes ClickHouse's JSON functions see all of it as empty, and few readers take any depth, so
+an event with such a part must be kept apart. To find one, a text is not decoded: it is reduced to what matters, and
+searched.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -23,6 +25,37 @@ LONG = b"0" * 200
 _any = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _elements = msgspec.json.Decoder(list[Raw]).decode
+
+
+class Flaw(NamedTuple):
+    """Why a text cannot be kept. `path` leads there, each step with its dot or brackets."""
+
+    code: str
+    reason: str
+    path: str = ""
+
+
+def flaw(text: bytes, *, depth: int) -> Flaw | None:
+    """What is wrong with a JSON text that may be nested `depth` levels deep (an object without objects: 1).
+
+    Raises `DecodeError` for what is no JSON, `RecursionError` for what nobody can read.
+    """
+    if not fits(text) and (path := misfit(text)) is not None:
+        return Flaw("number_out_of_range", "A number that no double can hold.", path)
+    if text.count(b"{") + text.count(b"[") > depth and measure(_any(text))[0] > depth:
+        return Flaw("too_deep", f"Nested deeper than {depth} levels.")
+    return None
+
+
+def measure(value: Any) -> tuple[int, int]:
+    """How deep a decoded value is nested (an object without objects: 1), and how many keys it has in all."""
+    depth = keys = 0
+    level = [value]
+    while level := [inner for inner in level if isinstance(inner, dict | list)]:
+        depth += 1
+        keys += sum(len(inner) for inner in level if isinstance(inner, dict))
+        level = [each for inner in level for each in (inner.values() if isinstance(inner, dict) else inner)]
+    return depth, keys
 
 
 def fits(text: bytes) -> bool:

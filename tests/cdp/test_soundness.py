@@ -1,4 +1,4 @@
-"""Tests of finding numbers that no double can hold: never missed, never seen in text."""
+"""Tests of what is wrong with a text passed through: never missed, never seen in text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cdp.numbers import fits, misfit
+from cdp.soundness import fits, flaw, measure, misfit
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(
@@ -55,3 +55,26 @@ def test_text_is_never_a_misfit() -> None:
     """What looks like a number in text is text."""
     for name in ("3e456", "a-3e456 , ", "9" * 250):
         assert misfit(json.dumps({"x": name}).encode()) is None
+
+
+@given(values)
+def test_measure_counts_levels_and_keys(value: Any) -> None:
+    """The iterative measure equals a recursive one."""
+
+    def depth(each: Any) -> int:
+        inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    def keys(each: Any) -> int:
+        if isinstance(each, dict):
+            return len(each) + sum(map(keys, each.values()))
+        return sum(map(keys, each)) if isinstance(each, list) else 0
+
+    assert (depth(value), keys(value)) == measure(value)
+
+
+@given(values, st.integers(1, 5))
+def test_flaws_of_depth_are_those_that_measure_finds(value: Any, depth: int) -> None:
+    """A text is too deep when its value is."""
+    found = flaw(json.dumps(value).encode(), depth=depth)
+    assert (found is not None and found.code == "too_deep") == (measure(value)[0] > depth)
