@@ -53,7 +53,8 @@ class RawEvent(Struct, rename="camel", omit_defaults=True, gc=False):
 class RawBatch(Struct, omit_defaults=True):
     """events.raw: what one request brought for one partition; a message holds one or several, of one source.
 
-    `context` and `integrations` stood beside the batch.
+    `context` and `integrations` stood beside the batch. `ip` is what the source keeps of the sender's address, and
+    `location` a JSON object of where that is, as `context.location` has it.
     """
 
     source: str
@@ -64,13 +65,14 @@ class RawBatch(Struct, omit_defaults=True):
     ip: str | None = None
     context: Raw = NOTHING
     integrations: Raw = NOTHING
+    location: Raw = NOTHING
 
 
 class QuarantinedEvent(Struct, omit_defaults=True):
     """An event kept aside. `body` is text as received (it may be no JSON); `path` leads to the fault in it.
 
-    `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`): a
-    replay needs it. `status` tells the latest that happened: a later record with the same `id` replaces an earlier one.
+    `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`,
+    `location`): a replay needs it. `status` tells the latest that happened: a later record with the same `id` replaces an earlier one.
     """
 
     id: str
@@ -92,6 +94,34 @@ class QuarantinedBatch(Struct):
     """events.quarantined."""
 
     events: list[QuarantinedEvent]
+
+
+PlanMode = Literal["observe", "quarantine", "block"]
+
+
+class Violation(Struct, omit_defaults=True):
+    """One way in which an event breaks its source's tracking plan: there is one per message_id, path and keyword.
+
+    `event` is the name of a track event; `path` leads to what is wrong, `[]` standing for any item of a list; `keyword`
+    is JSON Schema's, or `unplanned`. `mode` tells what became of the event: it passed, was set aside, or was dropped.
+    """
+
+    source: str
+    type: EventType
+    path: str
+    keyword: str
+    reason: str
+    message_id: str
+    trace_id: str
+    at: int
+    mode: PlanMode
+    event: str = ""
+
+
+class Violations(Struct):
+    """plans.violated: of one source."""
+
+    violations: list[Violation]
 
 
 class ResolvedEvent(Struct, omit_defaults=True):
@@ -290,6 +320,7 @@ encode = msgspec.json.Encoder().encode
 _raw_batch = msgspec.json.Decoder(RawBatch).decode
 _raw_batches = msgspec.json.Decoder(list[RawBatch]).decode
 decode_quarantined = msgspec.json.Decoder(QuarantinedBatch).decode
+decode_violations = msgspec.json.Decoder(Violations).decode
 decode_resolved = msgspec.json.Decoder(ResolvedBatch).decode
 decode_identity = msgspec.json.Decoder(IdentityChanges).decode
 decode_touched = msgspec.json.Decoder(ProfilesTouched).decode

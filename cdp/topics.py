@@ -17,6 +17,7 @@ class Topic(NamedTuple):
 
 EVENTS_RAW = Topic("events.raw", "anonymousId, else userId", "RawBatch, or an array of them")
 EVENTS_QUARANTINED = Topic("events.quarantined", "as events.raw", "QuarantinedBatch")
+PLANS_VIOLATED = Topic("plans.violated", "trace_id", "Violations")
 EVENTS_RESOLVED = Topic("events.resolved", "the partition of events.raw", "ResolvedBatch")
 IDENTITY_CHANGES = Topic("identity.changes", "profile_id", "IdentityChanges")
 PROFILES_TOUCHED = Topic("profiles.touched", "profile_id", "ProfilesTouched")
@@ -29,6 +30,7 @@ TOPICS = {
     for topic in (
         EVENTS_RAW,
         EVENTS_QUARANTINED,
+        PLANS_VIOLATED,
         EVENTS_RESOLVED,
         IDENTITY_CHANGES,
         PROFILES_TOUCHED,

@@ -8,22 +8,39 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from cdp.records import QuarantinedBatch, QuarantinedEvent, RawBatch, RawEvent, encode, partition_of
-from cdp.streams.base import Draft
-from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
-from ingest.sources.segment import Fault, Opened
+from msgspec import Raw
+
+from cdp.records import (
+    NOTHING,
+    QuarantinedBatch,
+    QuarantinedEvent,
+    RawBatch,
+    RawEvent,
+    Violation,
+    Violations,
+    encode,
+    partition_of,
+)
+from cdp.streams.base import Draft, Log
+from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, PLANS_VIOLATED
+from ingest.sources.segment import Fault, Opened, Remark
 
 # Bytes of quarantined events that travel together: escaped as JSON text they may become six times as many.
 TOGETHER = 2_000_000
+VIOLATIONS_TOGETHER = 5_000
 
 
 class Receipt(NamedTuple):
-    """What the collector knows of a request beside its body. `received_at` in milliseconds."""
+    """What the collector knows of a request beside its body. `received_at` in milliseconds.
+
+    `ip` is what the source keeps of the sender's address, `location` is JSON: where that is.
+    """
 
     source: str
     trace_id: str
     received_at: int
     ip: str | None
+    location: Raw = NOTHING
 
 
 class Partitions(NamedTuple):
@@ -31,6 +48,12 @@ class Partitions(NamedTuple):
 
     raw: int
     quarantined: int
+    violated: int
+
+    @classmethod
+    def of(cls, log: Log) -> Partitions:
+        """Those of a log."""
+        return cls(*map(log.partitions, (EVENTS_RAW, EVENTS_QUARANTINED, PLANS_VIOLATED)))
 
 
 def raw_drafts(
@@ -55,13 +78,14 @@ def raw_drafts(
             receipt.ip,
             opened.context,
             opened.integrations,
+            receipt.location,
         )
         yield Draft(EVENTS_RAW.name, partition, encode(batch), len(events), receipt.source)
 
 
 def quarantined(faults: Iterable[Fault], opened: Opened, receipt: Receipt) -> list[QuarantinedEvent]:
     """The faulty events as they are kept aside, in their order."""
-    beside = _beside(opened, receipt.ip)
+    beside = _beside(opened, receipt)
     return [
         QuarantinedEvent(
             id=_id(fault, receipt.source),
@@ -95,19 +119,42 @@ def quarantine_drafts(events: Sequence[QuarantinedEvent], keys: Iterable[str], p
         yield _quarantine_draft(partition, rest)
 
 
+def violation_drafts(remarks: Sequence[Remark], receipt: Receipt, partitions: int) -> Iterator[Draft]:
+    """Messages that tell how events broke their source's tracking plan."""
+    partition = partition_of(receipt.trace_id, partitions)
+    for start in range(0, len(remarks), VIOLATIONS_TOGETHER):
+        violations = [
+            Violation(
+                source=receipt.source,
+                type=remark.type,
+                event=remark.event,
+                path=remark.path,
+                keyword=remark.keyword,
+                reason=remark.reason,
+                message_id=remark.message_id,
+                trace_id=receipt.trace_id,
+                at=receipt.received_at,
+                mode=remark.mode,
+            )
+            for remark in remarks[start : start + VIOLATIONS_TOGETHER]
+        ]
+        yield Draft(PLANS_VIOLATED.name, partition, encode(Violations(violations)), len(violations), receipt.source)
+
+
 def results(events: Iterable[QuarantinedEvent], faults: Iterable[Fault]) -> list[dict[str, Any]]:
-    """What the sender is told of each event that was kept aside."""
+    """What the sender is told of each event that was not accepted. `events`: those of them that were kept aside."""
+    kept = iter(events)
     return [
         {
             "index": fault.place,
             "message_id": fault.message_id,
-            "status": "quarantined",
+            "status": fault.status,
             "code": fault.code,
             "message": fault.reason,
             "path": fault.path,
-            "quarantine_id": event.id,
         }
-        for event, fault in zip(events, faults, strict=True)
+        | ({"quarantine_id": next(kept).id} if fault.status == "quarantined" else {})
+        for fault in faults
     ]
 
 
@@ -124,9 +171,9 @@ def _id(fault: Fault, source: str) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _beside(opened: Opened, ip: str | None) -> str:
-    given = {"type": opened.kind, "ip": ip}
-    around = {"context": opened.context, "integrations": opened.integrations}
+def _beside(opened: Opened, receipt: Receipt) -> str:
+    given = {"type": opened.kind, "ip": receipt.ip}
+    around = {"context": opened.context, "integrations": opened.integrations, "location": receipt.location}
     beside = {name: value for name, value in given.items() if value} | {
         name: raw for name, raw in around.items() if len(raw)
     }

@@ -1,7 +1,8 @@
 """The intake: the one way from a door to the log. Events of one source, judged alone, durable when `take` returns.
 
 door (tracking API, pixel, webhook, file …) ─► Opened ─► judge ─► inspect ─┬─► events.raw ─────────┐
-                                                                          └─► events.quarantined ─┴─► Taken
+                                                                          ├─► events.quarantined ─┼─► Taken
+                                                                          └─► plans.violated ─────┘
 """
 
 from __future__ import annotations
@@ -15,8 +16,15 @@ import structlog
 from cdp.errors import CdpError
 from cdp.service import Platform
 from cdp.streams.base import Draft
-from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
-from ingest.envelopes import Partitions, Receipt, quarantine_drafts, quarantined, raw_drafts, results
+from ingest.envelopes import (
+    Partitions,
+    Receipt,
+    quarantine_drafts,
+    quarantined,
+    raw_drafts,
+    results,
+    violation_drafts,
+)
 from ingest.limits import Rates, Standing
 from ingest.metrics import FIGURES
 from ingest.source import Source
@@ -56,7 +64,7 @@ class Intake:
         self.reader = SegmentReader(Limits.of(platform.settings.collector))
         self.trouble = ""
         self._log = platform.log
-        self._partitions = Partitions(platform.log.partitions(EVENTS_RAW), platform.log.partitions(EVENTS_QUARANTINED))
+        self._partitions = Partitions.of(platform.log)
         self._inspections = tuple(inspections)
         self._rates = rates
 
@@ -75,15 +83,21 @@ class Intake:
             if inspection.wanted(source):
                 reading = inspection.inspect(source, opened, reading)
         drafts = list(raw_drafts(reading.accepted, opened, receipt, self._partitions))
-        aside = quarantined(reading.faults, opened, receipt) if reading.faults else []
+        kept = [fault for fault in reading.faults if fault.status == "quarantined"]
+        aside = quarantined(kept, opened, receipt) if kept else []
         if aside:
-            keys = [fault.key for fault in reading.faults]
-            drafts += quarantine_drafts(aside, keys, self._partitions.quarantined)
+            drafts += quarantine_drafts(aside, [fault.key for fault in kept], self._partitions.quarantined)
+        if reading.remarks:
+            drafts += violation_drafts(reading.remarks, receipt, self._partitions.violated)
         if drafts:
             await self._append(drafts)
         FIGURES.events[source.key, "accepted"] += len(reading.accepted)
         FIGURES.events[source.key, "quarantined"] += len(aside)
-        return Taken(len(reading.accepted), results(aside, reading.faults) if aside else [], standing)
+        if len(kept) < len(reading.faults):
+            FIGURES.events[source.key, "blocked"] += len(reading.faults) - len(kept)
+        for remark in reading.remarks:
+            FIGURES.violations[source.key, remark.mode] += 1
+        return Taken(len(reading.accepted), results(aside, reading.faults) if reading.faults else [], standing)
 
     async def _append(self, drafts: list[Draft]) -> None:
         start = time.perf_counter()

@@ -30,6 +30,7 @@ class Figures(Collector):
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = defaultdict(int)
         self.events: dict[tuple[str, str], int] = defaultdict(int)
+        self.violations: dict[tuple[str, str], int] = defaultdict(int)
         self.refused: dict[str, int] = defaultdict(int)
         self.limited: dict[str, int] = defaultdict(int)
         self.in_flight: Callable[[], int] = int
@@ -52,6 +53,11 @@ class Figures(Collector):
         events = CounterMetricFamily("cdp_collector_events", "Events taken.", labels=["source", "outcome"])
         for labels, count in self.events.items():
             events.add_metric(labels, count)
+        violations = CounterMetricFamily(
+            "cdp_plan_violations", "Ways in which events broke their source's plan.", labels=["source", "mode"]
+        )
+        for labels, count in self.violations.items():
+            violations.add_metric(labels, count)
         refused = CounterMetricFamily("cdp_collector_refused", "Requests refused whole, by code.", labels=["code"])
         for code, count in self.refused.items():
             refused.add_metric([code], count)
@@ -69,7 +75,7 @@ class Figures(Collector):
             value=float(self.alone()),
         )
         in_flight = GaugeMetricFamily("cdp_collector_in_flight", "Requests being worked on.", value=self.in_flight())
-        yield from (requests, events, refused, appends, limited, alone, in_flight)
+        yield from (requests, events, violations, refused, appends, limited, alone, in_flight)
 
 
 FIGURES = Figures()

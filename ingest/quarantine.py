@@ -16,7 +16,6 @@ from cdp import clock
 from cdp.errors import ConflictError, InvalidError, NotFoundError
 from cdp.records import ACCEPTED_MARK, NOTHING, QuarantinedEvent, RawEvent, encode
 from cdp.service import Platform
-from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW
 from cdp.warehouse.sql import load
 from ingest.envelopes import Partitions, Receipt, quarantine_drafts, raw_drafts
 from ingest.sources.segment import Fault, Kind, Limits, Opened, SegmentReader, message_id_of
@@ -51,6 +50,7 @@ class Beside(Struct):
     ip: str | None = None
     context: Raw = NOTHING
     integrations: Raw = NOTHING
+    location: Raw = NOTHING
 
 
 class Quarantine:
@@ -59,8 +59,7 @@ class Quarantine:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._reader = SegmentReader(Limits.of(platform.settings.collector))
-        log = platform.log
-        self._partitions = Partitions(log.partitions(EVENTS_RAW), log.partitions(EVENTS_QUARANTINED))
+        self._partitions = Partitions.of(platform.log)
 
     async def page(self, wanted: Filter, *, limit: int, after: str = "") -> Page:
         """Events that pass the filter, the latest received first. Raises `InvalidError` for an unknown cursor."""
@@ -98,7 +97,7 @@ class Quarantine:
             raise InvalidError(found.reason, path=found.path, code=found.code)
         key, accepted = found
         opened = Opened([], beside.type, "", event.sent_at, beside.context, beside.integrations)
-        receipt = Receipt(event.source, event.trace_id, event.received_at, beside.ip)
+        receipt = Receipt(event.source, event.trace_id, event.received_at, beside.ip, beside.location)
         named = [(key, _named(accepted, event.id, body))]
         await self._platform.log.append(list(raw_drafts(named, opened, receipt, self._partitions)))
         return await self._mark(event, "replayed", body)

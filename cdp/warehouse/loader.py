@@ -1,6 +1,6 @@
 """The loader: what the log brings for keeping goes into ClickHouse, then those who evaluate profiles are told.
 
-    events.resolved, events.quarantined, identity.changes, segments.changes, deliveries
+    events.resolved, events.quarantined, plans.violated, identity.changes, segments.changes, deliveries
         └─► rows ─► one insert per table and turn ─► [profiles.touched] ─► commit
 
 One turn:
@@ -46,6 +46,7 @@ from cdp.records import (
     decode_quarantined,
     decode_resolved,
     decode_segments,
+    decode_violations,
     encode,
     partition_of,
 )
@@ -56,6 +57,7 @@ from cdp.topics import (
     EVENTS_QUARANTINED,
     EVENTS_RESOLVED,
     IDENTITY_CHANGES,
+    PLANS_VIOLATED,
     PROFILES_TOUCHED,
     SEGMENTS_CHANGES,
     Topic,
@@ -69,6 +71,7 @@ from cdp.warehouse.rows import (
     Row,
     SegmentChangeRow,
     TraitRow,
+    ViolationRow,
     change_rows,
     delivery_row,
     encode_rows,
@@ -78,6 +81,7 @@ from cdp.warehouse.rows import (
     refused_event,
     segment_row,
     trait_rows,
+    violation_row,
 )
 from cdp.worker import Worker
 
@@ -93,7 +97,7 @@ PACE = 0.1
 # Seconds that giving partitions up waits for the turn under way, so that the next owner reads back what is final.
 PATIENCE = 20.0
 
-READS = (EVENTS_RESOLVED, EVENTS_QUARANTINED, IDENTITY_CHANGES, SEGMENTS_CHANGES, DELIVERIES)
+READS = (EVENTS_RESOLVED, EVENTS_QUARANTINED, PLANS_VIOLATED, IDENTITY_CHANGES, SEGMENTS_CHANGES, DELIVERIES)
 
 Place = tuple[int, int]
 NOWHERE: Place = (-1, -1)
@@ -144,6 +148,10 @@ class Turn:
         """events.quarantined."""
         self.rows[QuarantineRow] += map(quarantine_row, decode_quarantined(message.value).events)
 
+    def add_violations(self, message: Message) -> None:
+        """plans.violated."""
+        self.rows[ViolationRow] += map(violation_row, decode_violations(message.value).violations)
+
     def add_identity(self, message: Message) -> None:
         """identity.changes."""
         for change in decode_identity(message.value).changes:
@@ -178,6 +186,7 @@ class Turn:
 ADD = {
     EVENTS_RESOLVED.name: Turn.add_events,
     EVENTS_QUARANTINED.name: Turn.add_quarantined,
+    PLANS_VIOLATED.name: Turn.add_violations,
     IDENTITY_CHANGES.name: Turn.add_identity,
     SEGMENTS_CHANGES.name: Turn.add_segments,
     DELIVERIES.name: Turn.add_deliveries,

@@ -25,6 +25,7 @@ from cdp.records import (
     QuarantinedEvent,
     ResolvedEvent,
     SegmentChange,
+    Violation,
     accepted_id,
     encode,
 )
@@ -176,6 +177,36 @@ class QuarantineRow(Struct):
     changed_at: float
 
 
+class ViolationRow(Struct):
+    """violations."""
+
+    source: str
+    type: str
+    event: str
+    path: str
+    keyword: str
+    message_id: str
+    reason: str
+    trace_id: str
+    at: float
+    mode: str
+
+
+class CatalogueRow(Struct):
+    """catalogue: `path` of "" is the event itself, and `seen` how many of it were looked at."""
+
+    source: str
+    type: str
+    event: str
+    path: str
+    first_seen: float
+    last_seen: float
+    seen: int
+    types: list[str]
+    formats: list[str]
+    examples: list[str]
+
+
 Row = (
     EventRow
     | TraitRow
@@ -187,6 +218,8 @@ Row = (
     | SegmentChangeRow
     | DeliveryRow
     | QuarantineRow
+    | ViolationRow
+    | CatalogueRow
 )
 TABLES: dict[type[Row], str] = {
     EventRow: "events",
@@ -199,6 +232,8 @@ TABLES: dict[type[Row], str] = {
     SegmentChangeRow: "segment_changes",
     DeliveryRow: "deliveries",
     QuarantineRow: "quarantine",
+    ViolationRow: "violations",
+    CatalogueRow: "catalogue",
 }
 
 
@@ -383,6 +418,22 @@ def quarantine_row(event: QuarantinedEvent) -> QuarantineRow:
         beside=event.beside,
         status=event.status,
         changed_at=(event.changed_at or event.received_at) / 1000,
+    )
+
+
+def violation_row(violation: Violation) -> ViolationRow:
+    """The row of a violation."""
+    return ViolationRow(
+        source=violation.source,
+        type=violation.type,
+        event=violation.event,
+        path=violation.path,
+        keyword=violation.keyword,
+        message_id=violation.message_id,
+        reason=violation.reason,
+        trace_id=violation.trace_id,
+        at=violation.at / 1000,
+        mode=violation.mode,
     )
 
 
