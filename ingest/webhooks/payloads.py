@@ -1,0 +1,114 @@
+"""A webhook's request, taken apart: what of it signatures and mappings may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from ingest.sources.segment import BOM, whole_characters
+from ingest.webhooks.expressions import Scope
+
+BodyKind = Literal["json", "form"]
+
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 10_000
+DEEPEST = 10
+
+
+class Payload(NamedTuple):
+    """A request. Header names are in lower case; of repeated headers and parameters the first counts.
+
+    `urls` are the ways in which the sender may have written our address; `body` is None when it could not be read.
+    """
+
+    method: str
+    urls: tuple[str, ...]
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    raw: bytes
+    body: Any = None
+    readable: bool = True
+
+    def scope(self, source: str) -> Scope:
+        """What expressions are asked of, under its names."""
+        return {
+            "item": self.body,
+            "body": self.body,
+            "header": dict(self.headers),
+            "query": dict(self.query),
+            "method": self.method,
+            "source": source,
+        }
+
+
+def read(payload: Payload, kind: BodyKind | None) -> Payload:
+    """The payload with its body decoded: of the kind that is known, else of the one that Content-Type names."""
+    is_form = kind == "form" or (kind is None and payload.headers.get("content-type", "").lower().startswith(FORM))
+    body, readable = (form(payload.raw), True) if is_form else _json(payload.raw)
+    return payload._replace(body=body, readable=readable)
+
+
+def _json(raw: bytes) -> tuple[Any, bool]:
+    try:
+        raw.decode()
+        return msgspec.json.decode(whole_characters(raw.removeprefix(BOM))), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, False
+
+
+def parameters(text: bytes) -> dict[str, str]:
+    """A query string → the first value of each parameter."""
+    found: dict[str, str] = {}
+    for name, value in _pairs(text):
+        found.setdefault(name, value)
+    return found
+
+
+def form(raw: bytes) -> dict[str, Any]:
+    """A form → an object; `data[merges][EMAIL]=…` nests. A name that contradicts an earlier one is left out."""
+    fields: dict[str, Any] = {}
+    for name, value in _pairs(raw):
+        _put(fields, _steps(name), value)
+    return fields
+
+
+def signed_form(raw: bytes) -> str:
+    """A form as Mandrill signs it: names and values in the order of the names, with nothing between."""
+    return "".join(name + value for name, value in sorted(dict(_pairs(raw)).items()))
+
+
+def addresses(method_url: str, *more: str) -> tuple[str, ...]:
+    """The ways in which a sender may have written an address: over TLS that ended before us, and unescaped."""
+    found: dict[str, None] = {}
+    for url in (method_url, *more):
+        _, mark, rest = url.partition("://")
+        for form_ in (url, f"https://{rest}" if mark else url):
+            found |= dict.fromkeys((form_, unquote(form_)))
+    return tuple(found)
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return []
+
+
+def _steps(name: str) -> list[str]:
+    head, bracket, rest = name.partition("[")
+    if not bracket or not rest.endswith("]"):
+        return [name]
+    steps = rest[:-1].split("][")
+    return [head, *steps] if len(steps) < DEEPEST else [name]
+
+
+def _put(fields: dict[str, Any], steps: list[str], value: str) -> None:
+    for step in steps[:-1]:
+        inner = fields.setdefault(step or str(len(fields)), {})
+        if not isinstance(inner, dict):
+            return
+        fields = inner
+    fields.setdefault(steps[-1] or str(len(fields)), value)
