@@ -109,27 +109,35 @@ class Bucket:
         self._tokens, self._at = self._most, now
 
     def take(self, most: float, now: int) -> float:
-        """Take up to `most`; returns how many there were."""
-        taken = max(0.0, min(most, self.left(now)))
-        self._tokens, self._at = self.left(now) - taken, now
+        """Take up to `most`, which was owed before; returns how many there were. What is left then is capped."""
+        grown = self._grown(now)
+        taken = max(0.0, min(most, grown))
+        self._tokens, self._at = min(self._most, grown - taken), now
         return taken
 
     def left(self, now: int) -> float:
         """How many there are."""
-        return min(self._most, self._tokens + max(0, now - self._at) * self._rate / SECOND)
+        return min(self._most, self._grown(now))
 
     def set(self, tokens: float, now: int) -> None:
         """Put so many in, in place of those that were there."""
         self._tokens, self._at = tokens, now
 
+    def _grown(self, now: int) -> float:
+        return self._tokens + max(0, now - self._at) * self._rate / SECOND
+
 
 class Lease:
-    """A write key's tokens at one collector. `held` is what was taken for it less what it spent; negative on credit."""
+    """A write key's tokens at one collector. `held` is what was taken for it less what it spent; negative on credit.
+
+    `credit` is half a slice, both the most that is taken ahead and the most that is lent; below `low` more is taken.
+    """
 
     def __init__(self, key: str, limit: Limit, now: int) -> None:
         self.key = key
         self.limit = limit
         self.credit = limit.most / SLICES / 2
+        self.low = min(1.0, self.credit / 2)
         self.held = 0.0
         self.own = Bucket(limit, now)
         # What Valkey had left, and what has come there since unless others took it.
@@ -185,14 +193,14 @@ class Rates:
         now = self._clock.now()
         lease = self._lease(source, write_key, limit, now)
         if self._alone:
-            lease.held += lease.own.take(lease.wanted, now)
+            lease.held += lease.own.take(-lease.held, now)
             left = lease.own.left(now)
         else:
             left = lease.shared.left(now)
         free = lease.held > -lease.credit and lease.held + left >= 1
         if free:
             lease.held -= events
-        if lease.held < 0 or self._alone:
+        if lease.held < lease.low or self._alone:
             self._refill(lease, now)
         if free or not events:
             return lease.standing(left)
@@ -223,7 +231,7 @@ class Rates:
     async def _fill(self, lease: Lease) -> None:
         """Take a slice, and while the bucket has too little, what has come meanwhile."""
         assert self._take is not None
-        while lease.held < 0 or self._away:
+        while lease.held < lease.low or self._away:
             arguments: list[float] = [lease.limit.events_per_second, lease.limit.most, lease.wanted]
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -234,7 +242,7 @@ class Rates:
             self._rejoin()
             lease.held += float(taken)
             lease.shared.set(float(left), self._clock.now())
-            if lease.held < 0:
+            if lease.held < lease.low:
                 await asyncio.sleep(lease.pause)
 
     def _part(self, error: Exception) -> None:
