@@ -22,8 +22,8 @@ run: $(VENV)/.run ## Run the whole product on this machine, until Ctrl-C
 demo: $(VENV)/.run ## Send a shop's fortnight to the running product, and say what to look at
 	@exec $(BIN)/cdp demo $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests (TESTS=tests/cdp for some of them)
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/.dev ## Run the tests on every core (TESTS=tests/cdp for some of them, one after another)
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses=auto --dist=worksteal)
 
 check: $(VENV)/.dev ## Lint, check format, types, import rules and docs
 	@$(BIN)/ruff check .

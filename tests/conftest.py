@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from cdp.registry import Registry
@@ -30,6 +32,20 @@ from tests.clickhouse_http import ClickHouseServer
 pytest_plugins = ["tests.servers"]
 if importlib.util.find_spec("tests.kafka"):
     pytest_plugins.append("tests.kafka")
+
+
+# How long an example takes says more about the machine's other work than about the code.
+hypothesis_settings.register_profile(
+    "patient", hypothesis_settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("patient")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many workers as there are cores for us, and one for those that wait for a process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one broker for the session, started from Maven's jars.
+"""A real Apache Kafka for tests: one broker for all workers of a run, started from Maven's jars.
 
 Without Java or Maven the tests that ask for it are skipped with the reason; where CI=true they fail instead.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.parts import missing
+from tests.shared import Part, folder_of, shared
 
 SCRIPT = Path(__file__).parent.parent / "deploy" / "kafka" / "broker.py"
 
@@ -46,7 +48,14 @@ def start_broker(folder: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of this session's broker, `host:port`."""
-    broker = start_broker(tmp_path_factory.mktemp("kafka"))
-    yield broker.bootstrap
-    broker.kill()
+    """The address of this run's broker, `host:port`."""
+    folder = folder_of(tmp_path_factory, "kafka")
+
+    def start() -> Part:
+        broker = start_broker(folder / uuid.uuid4().hex)
+        part = Part(broker.bootstrap, broker.pid)
+        broker.leave()
+        return part
+
+    with shared(folder, start) as bootstrap:
+        yield bootstrap

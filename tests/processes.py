@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -26,11 +27,17 @@ ADMIN_TOKEN = "cdp_acceptance_admin_token_0123456789"
 ROLES = ("collector", "resolver", "loader", "segmenter", "dispatcher", "api")
 
 
+# Below what systems give to whoever asks for any port: so nobody gets it between our asking and our listening.
+PORTS = range(15_000, 30_000)
+
+
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on at this moment, and nobody else is likely to take in the next."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:

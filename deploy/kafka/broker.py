@@ -138,6 +138,12 @@ class Broker:
             self._process.kill()
             self._process.wait()
 
+    def leave(self) -> None:
+        """Let it run on, whatever becomes of this process."""
+        if self._process is not None:
+            self._process.returncode = 0  # else Python minds that nobody waited for it
+            self._process = None
+
     def pause(self) -> None:
         """Let it hang: its sockets stay open, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
