@@ -90,6 +90,7 @@ class Platform:
     _state: Redis | None = None
     _warehouse: Warehouse | None = None
     roles: list[Role | Gateway] = field(default_factory=list)
+    enrichers: list[Enricher] = field(default_factory=list)
     _lent_state: Redis | None = None
 
     @property
@@ -116,6 +117,19 @@ class Platform:
         return self._warehouse
 
 
+class Enricher(Protocol):
+    """Adds to events, on their way into the warehouse, what can be told from them. Pure: replays give the same."""
+
+    name: str
+
+    def enrich(self, source: str, kind: str, context: bytes, properties: bytes) -> tuple[bytes, bytes]:
+        """The context and the properties (JSON objects) of an event of a source and a type → both, enriched.
+
+        It changes no identity: whose the event is has been decided. An exception leaves the event as it was.
+        """
+        ...
+
+
 class Offer(NamedTuple):
     """How to build a role or a gateway, which parts beside the log it needs, and which topics its consumer group reads.
 
@@ -130,11 +144,12 @@ class Offer(NamedTuple):
 
 
 class Wing(NamedTuple):
-    """What a wing offers: roles by the name that `cdp run` takes, and the routes it adds to the API."""
+    """What a wing offers: roles by the name that `cdp run` takes, the routes it adds to the API, and an enricher."""
 
     name: str
     roles: Mapping[str, Offer] = {}
     router: APIRouter | None = None
+    enricher: Callable[[Platform], Enricher] | None = None
 
 
 def wings() -> list[Wing]:

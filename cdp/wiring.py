@@ -263,6 +263,7 @@ async def running(settings: Settings, names: Sequence[str], *, say: Say = print)
     lends_state = borrows_state(names, known, settings)
     opening = opened(settings, needs(names, known), lends_state=lends_state, say=say)
     async with opening as platform, AsyncExitStack() as stack:
+        platform.enrichers.extend(wing.enricher(platform) for wing in found if wing.enricher is not None)
         crew = Crew(platform, names, known)
         server = _server(settings, served=API in names or bool(crew.gateways))
         if server is not None:

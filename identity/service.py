@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cdp.enrichers import Enrichers
 from cdp.service import Offer, Platform, Wing
 from cdp.topics import EVENTS_RAW
 from cdp.worker import Worker
@@ -11,7 +12,8 @@ from identity.routes import router
 
 def build(opened: Platform) -> Worker:
     """The resolver, around the consume loop. Raises `MisconfiguredError`."""
-    return Worker(opened.log, Resolver(opened.log, opened.state, opened.settings, opened.clock))
+    resolver = Resolver(opened.log, opened.state, opened.settings, opened.clock, Enrichers(opened.enrichers))
+    return Worker(opened.log, resolver)
 
 
 WING = Wing("identity", roles={"resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,))}, router=router)
