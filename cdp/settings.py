@@ -124,6 +124,14 @@ class CollectorSettings(Room):
     )
 
 
+class EnrichmentSettings(Room):
+    geo_file: Path | None = Field(
+        None,
+        description="A file of MaxMind's format (`.mmdb`; country or city) by which addresses are looked up for "
+        "`context.location`. Read anew when it changes.",
+    )
+
+
 class IdentitySettings(Room):
     default_region: str = Field(
         "VN",
@@ -186,6 +194,17 @@ class ActivationSettings(Room):
     allow_any_path: bool = Field(False, description="Let file destinations write outside the data folder's `exports/`.")
 
 
+class WebhookSettings(Room):
+    graph_url: str = Field(
+        "https://graph.facebook.com/v25.0",
+        pattern=r"^(https://[^/\s?#@]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^\s?#]*)?$",
+        description="Meta's Graph API with its version, where the answers of lead ads are read.",
+    )
+    timeout_seconds: float = Field(
+        10, gt=0, description="Longest wait for what a webhook only announced; then the platform is told to come again."
+    )
+
+
 class VaultSettings(Room):
     master_key: SecretStr | None = Field(
         None,
@@ -221,9 +240,11 @@ class Settings(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     collector: CollectorSettings = CollectorSettings()
+    enrichment: EnrichmentSettings = EnrichmentSettings()
     identity: IdentitySettings = IdentitySettings()
     segments: SegmentSettings = SegmentSettings()
     activation: ActivationSettings = ActivationSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     vault: VaultSettings = VaultSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

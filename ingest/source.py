@@ -17,8 +17,11 @@ from pydantic_core import to_jsonable_python
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.registry import Entry
 from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, secrets_in
+from ingest.enrichment.switches import Enrichment
 from ingest.limits import Limit
 from ingest.origins import Origins, canonical
+from ingest.targets import RedirectHost
+from ingest.webhooks.webhook import Webhook
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +44,18 @@ class SourceBody(BaseModel):
         "`null` for pages without one; empty lets all. Keeps mistakes out, not attackers: who is no browser sends any.",
     )
     limit: Limit | None = Field(None, description="How many events each of its write keys may bring; more wait.")
+    enrichment: Enrichment = Field(
+        Enrichment(), description="What is added to its events, and what is kept of senders' addresses."
+    )
+    redirect_hosts: list[RedirectHost] = Field(
+        [],
+        max_length=100,
+        description="Hosts that `GET /v1/click` may lead to: `shop.vn`, `*.shop.vn` for its subdomains, "
+        "`shop.vn:8443` for a port. Empty: none.",
+    )
+    webhook: Webhook | None = Field(
+        None, description="How another platform sends here by `POST /v1/webhooks/{source}`; null: it does not."
+    )
 
 
 class Source(NamedTuple):
