@@ -23,6 +23,7 @@ from ingest.doors.pixel import PixelDoor
 from ingest.doors.script import ScriptDoor
 from ingest.doors.sdk_settings import SeriesDoor, SettingsDoor, SourceConfigDoor
 from ingest.doors.tracking import TrackingDoor
+from ingest.doors.webhook import WebhookDoor
 from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.limits import Rates, default_limit
@@ -43,6 +44,7 @@ DOORS: dict[Work, Callable[[Hall], Door]] = {
     "settings": SettingsDoor,
     "source_config": SourceConfigDoor,
     "script": ScriptDoor,
+    "webhook": WebhookDoor,
 }
 
 
@@ -106,9 +108,9 @@ class Collector:
         method = scope["method"]
         if method == "OPTIONS":
             return preflight(headers)
-        if method != route.method and not (method == "HEAD" and route.method == "GET"):
-            allow = [(b"allow", b"POST, OPTIONS" if route.method == "POST" else b"GET, HEAD, OPTIONS")]
-            return refused(405, "method_not_allowed", f"Use {route.method} here.", more=allow)
+        if method not in route.methods:
+            allow = [(b"allow", ", ".join([*route.methods, "OPTIONS"]).encode())]
+            return refused(405, "method_not_allowed", f"Use {route.methods[0]} here.", more=allow)
         try:
             self._admit()
         except TransientError as error:

@@ -59,6 +59,7 @@ class Sources:
         self._limit = limit
         self._held: dict[str, Held] = {}
         self._headers: dict[bytes, str] = {}
+        self._named: dict[str, Source] = {}
         registry.watch(self._changed)
         self._index()
 
@@ -72,6 +73,10 @@ class Sources:
         if not held.source.body.enabled:
             raise WriteKeyError("The source of this write key is disabled.", code="source_disabled")
         return held.source
+
+    def named(self, key: str) -> Source | None:
+        """The source of this key, enabled or not; None where there is none."""
+        return self._named.get(key)
 
     def knows(self, write_key: str) -> bool:
         """Whether it is some source's write key, working or not."""
@@ -92,10 +97,11 @@ class Sources:
 
     def _index(self) -> None:
         self._headers = {}
+        entries = self._registry.all(KIND)
+        self._named = {entry.key: self._source(entry) for entry in entries}
         self._held = {
-            one["key"]: Held(source._replace(write_key=one["key"]), one.get("expires_at"))
-            for entry in self._registry.all(KIND)
-            for source in (self._source(entry),)
+            one["key"]: Held(self._named[entry.key]._replace(write_key=one["key"]), one.get("expires_at"))
+            for entry in entries
             for one in entry.body.get("write_keys", ())
         }
 

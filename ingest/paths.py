@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from ingest.sources.segment import Kind
 
-Work = Literal["events", "pixel", "series", "settings", "source_config", "script"]
+Work = Literal["events", "pixel", "series", "settings", "source_config", "script", "webhook"]
 
 LETTERS: dict[str, Kind] = {
     "t": "track",
@@ -23,6 +23,7 @@ BATCHES = ("/v1/batch", "/v1/b", "/v1/import", "/v1/batch/b", "/batch", "/b", "/
 PIXELS: tuple[Kind, ...] = ("track", "page")
 
 SETTINGS = re.compile(r"(?:/v1)?(?:/projects)+/([^/]+)/settings")
+WEBHOOK = re.compile(r"/v1/webhooks/([^/]+)")
 SLASHES = re.compile(r"/{2,}")
 # What is answered here even where nothing is: so that a web page can read the 404.
 OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
@@ -38,9 +39,11 @@ class Route(NamedTuple):
     argument: str = ""
 
     @property
-    def method(self) -> str:
-        """The method it answers, beside OPTIONS (and HEAD where it is GET)."""
-        return "POST" if self.work in ("events", "series") else "GET"
+    def methods(self) -> tuple[str, ...]:
+        """The methods it answers, beside OPTIONS; the first is the one to use."""
+        if self.work == "webhook":
+            return ("POST", "GET", "HEAD")
+        return ("POST",) if self.work in ("events", "series") else ("GET", "HEAD")
 
 
 def _routes() -> dict[str, Route]:
@@ -73,4 +76,6 @@ def route_of(path: str) -> Route | None:
         return found
     if settings := SETTINGS.fullmatch(plain):
         return Route("/v1/projects/{write_key}/settings", "settings", argument=settings[1])
+    if webhook := WEBHOOK.fullmatch(plain):
+        return Route("/v1/webhooks/{source}", "webhook", argument=webhook[1])
     return None

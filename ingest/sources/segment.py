@@ -432,7 +432,7 @@ class SegmentReader:
             raise UnacceptableError("too_many_keys", f"{keys} keys; an event may have {self._limits.keys}.")
         raw = _members(piece)
         changes = _mended_fields(value, raw)
-        key = ""
+        key = _known_by(value.get("context"))
         if (kind or value.get("type")) == "merge":
             kind = "identify"
             key, merged = _merge(value)
@@ -494,7 +494,8 @@ def _missing(head: Header | RawEvent, kind: str | None, key: str) -> Fault | Non
         names = ", ".join(sorted(EVENT_TYPES))
         return Fault("unknown_type", f"`type` must be one of {names}.", "type")
     if not key:
-        return Fault("missing_identity", "An event needs a `userId` or an `anonymousId`.", "userId")
+        reason = "An event needs a `userId`, an `anonymousId` or an id in `context.externalIds`."
+        return Fault("missing_identity", reason, "userId")
     if kind == "track" and not head.event:
         return Fault("missing_event", "A track event needs the name of its `event`.", "event")
     if kind == "group" and not head.group_id:
@@ -720,6 +721,14 @@ def _merge(value: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     known = context.get("externalIds")
     context = {**context, "externalIds": [*(known if isinstance(known, list) else []), *external]}
     return external[0]["id"], {"type": "identify", "context": context}
+
+
+def _known_by(context: Any) -> str:
+    """The first of a context's external ids: whose an event is that has neither userId nor anonymousId."""
+    listed = context.get("externalIds") if isinstance(context, Mapping) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    found = first.get("id") if isinstance(first, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def _external_id(one: Any, path: str) -> dict[str, str]:

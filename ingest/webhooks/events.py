@@ -70,6 +70,11 @@ class ReadRule(NamedTuple):
         return all(_holds(wanted, test(scope)) for test, wanted in self.tests)
 
 
+def holds(when: Dict[str, Test], scope: Scope) -> bool:
+    """Whether all that is asked for holds."""
+    return all(_holds(_wanted(wanted), expression(test)(scope)) for test, wanted in when.items())
+
+
 class Maker:
     """Makes events by one mapping."""
 

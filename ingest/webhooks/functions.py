@@ -147,6 +147,11 @@ def mapped(value: Any, *pairs: Any) -> Any:
     return found.get(scalar_text(value))
 
 
+def unless(value: Any, *unwanted: Any) -> Any:
+    """The value; None when it is one of those that mean nothing, such as customer 0."""
+    return None if scalar_text(value) in set(map(scalar_text, unwanted)) else value
+
+
 def digest(value: Any) -> str | None:
     """The SHA-256 of a text, in hex."""
     text = scalar_text(value)
@@ -186,5 +191,6 @@ FUNCTIONS: dict[str, Function] = {
     "without": Function(without, 1, 50),
     "json": Function(decoded),
     "map": Function(mapped, 2, 50),
+    "unless": Function(unless, 1, 20),
     "sha256": Function(digest),
 }

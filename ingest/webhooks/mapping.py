@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from cdp.records import EventType
 from ingest.webhooks.signatures import ExpressionText
-from ingest.webhooks.templates import pieces, shape
+from ingest.webhooks.templates import pieces, readable, shape
 
 Test = StrictBool | int | float | str | list[str | int | float | StrictBool]
 Unmatched = Literal["store", "ignore"]
@@ -24,18 +24,8 @@ Unmatched = Literal["store", "ignore"]
 MOST_RULES = 200
 
 
-def _read_text(given: str) -> str:
-    pieces(given)
-    return given
-
-
-def _read_shape(given: Any) -> Any:
-    shape(given)
-    return given
-
-
-Text = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_read_text)]
-Shape = Annotated[str | dict[str, Any], AfterValidator(_read_shape)]
+Text = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(readable(pieces))]
+Shape = Annotated[str | dict[str, Any], AfterValidator(readable(shape))]
 IdType = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Ids = dict[IdType, Text | Annotated[list[Text], Field(max_length=10)]]
 

@@ -45,10 +45,15 @@ class Payload(NamedTuple):
 
 
 def read(payload: Payload, kind: BodyKind | None) -> Payload:
-    """The payload with its body decoded: of the kind that is known, else of the one that Content-Type names."""
-    is_form = kind == "form" or (kind is None and payload.headers.get("content-type", "").lower().startswith(FORM))
-    body, readable = (form(payload.raw), True) if is_form else _json(payload.raw)
-    return payload._replace(body=body, readable=readable)
+    """The payload with its body decoded: of the kind that is known, else of the one that Content-Type names.
+
+    A form where JSON is expected is decoded too, for handshakes, but counts as unreadable.
+    """
+    is_form = payload.headers.get("content-type", "").lower().startswith(FORM)
+    if kind == "form" or (kind is None and is_form):
+        return payload._replace(body=form(payload.raw), readable=True)
+    body, readable = _json(payload.raw)
+    return payload._replace(body=form(payload.raw) if is_form and not readable else body, readable=readable)
 
 
 def _json(raw: bytes) -> tuple[Any, bool]:
@@ -80,14 +85,10 @@ def signed_form(raw: bytes) -> str:
     return "".join(name + value for name, value in sorted(dict(_pairs(raw)).items()))
 
 
-def addresses(method_url: str, *more: str) -> tuple[str, ...]:
-    """The ways in which a sender may have written an address: over TLS that ended before us, and unescaped."""
-    found: dict[str, None] = {}
-    for url in (method_url, *more):
-        _, mark, rest = url.partition("://")
-        for form_ in (url, f"https://{rest}" if mark else url):
-            found |= dict.fromkeys((form_, unquote(form_)))
-    return tuple(found)
+def addresses(*urls: str) -> tuple[str, ...]:
+    """The ways in which a sender may have written our address: with the TLS that ended before us, and unescaped."""
+    secure = [f"https://{url.partition('://')[2]}" for url in urls]
+    return tuple(dict.fromkeys(form for url in (*urls, *secure) for form in (url, unquote(url))))
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:

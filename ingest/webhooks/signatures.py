@@ -36,7 +36,7 @@ from ingest.sources.segment import moment_text
 from ingest.webhooks.expressions import Scope, expression
 from ingest.webhooks.functions import scalar_text
 from ingest.webhooks.payloads import Payload, signed_form
-from ingest.webhooks.templates import pieces
+from ingest.webhooks.templates import pieces, readable
 
 Scheme = Literal["hmac", "digest", "ecdsa", "bearer", "basic", "header", "query"]
 
@@ -57,18 +57,8 @@ class PublicKeyError(ValueError):
     """The text is no public key of an elliptic curve."""
 
 
-def _read_content(text: str) -> str:
-    pieces(text)
-    return text
-
-
-def _read_expression(text: str) -> str:
-    expression(text)
-    return text
-
-
-Content = Annotated[str, Field(max_length=500), AfterValidator(_read_content)]
-ExpressionText = Annotated[str, Field(max_length=500), AfterValidator(_read_expression)]
+Content = Annotated[str, Field(max_length=500), AfterValidator(readable(pieces))]
+ExpressionText = Annotated[str, Field(max_length=1_000), AfterValidator(readable(expression))]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=4_000)]
 
 

@@ -79,6 +79,19 @@ def shape(template: Any, *, levels: int = DEEPEST) -> Shape:
     return _object({name: shape(one, levels=levels - 1) for name, one in template.items()})
 
 
+def readable(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A validator for models: what is given, if it can be read. Raises `ValueError`, which pydantic gives a path."""
+
+    def check(given: Any) -> Any:
+        try:
+            read(given)
+        except ExpressionError as error:
+            raise ValueError(error.message) from None
+        return given
+
+    return check
+
+
 def within(scope: Scope, item: Any) -> Scope:
     """The scope with another item at hand; the one before is `$outer`."""
     return {**scope, "item": item, "outer": scope.get("item")}
