@@ -20,7 +20,6 @@ from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, se
 from ingest.enrichment.switches import Enrichment
 from ingest.limits import Limit
 from ingest.origins import Origins, canonical
-from ingest.webhooks.webhook import Webhook
 from ingest.targets import RedirectHost
 from ingest.webhooks.webhook import Webhook
 
@@ -45,9 +44,6 @@ class SourceBody(BaseModel):
         "`null` for pages without one; empty lets all. Keeps mistakes out, not attackers: who is no browser sends any.",
     )
     limit: Limit | None = Field(None, description="How many events each of its write keys may bring; more wait.")
-    webhook: Webhook | None = Field(
-        None, description="How another platform sends here by `POST /v1/webhooks/{source}`; null: it does not."
-    )
     enrichment: Enrichment = Field(
         Enrichment(), description="What is added to its events, and what is kept of senders' addresses."
     )
