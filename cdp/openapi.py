@@ -26,6 +26,7 @@ TAGS = {
     "destinations": "Where segments are sent, and what became of each delivery.",
     "syncs": "Which segment is sent to which destination.",
     "sources": "Where events come in, and their write keys.",
+    "webhooks": "Where other platforms send: shops, payments, CRM, messaging, lead ads, e-mail.",
     "quarantine": "Events kept aside with a reason: read, correct, replay.",
     "events": "The stored events.",
     "tail": "Events, live.",

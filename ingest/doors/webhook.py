@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from cdp.errors import InvalidError, TransientError
 from cdp.records import encode
 from ingest.answers import Answer, refused
@@ -142,7 +140,7 @@ def _handshake(webhook: Webhook, payload: Payload, source: Source) -> Handshake 
 def _opened(events: list[dict[str, object]], payload: Payload) -> Opened:
     try:
         return made(events)
-    except (RecursionError, msgspec.MsgspecError):  # too deep to be written again: keep what came
+    except RecursionError:  # too deep to be written again: keep what came
         return Opened([payload.raw], "track")
 
 
