@@ -25,6 +25,7 @@ AREAS = (
     "sources",
     "keys",
     "quarantine",
+    "imports",
     "events",
     "profiles",
     "identity",

@@ -47,7 +47,7 @@ class Front:
         if scope["type"] == "http":
             path = scope["path"]
             for gateway in self._gateways:
-                if gateway.claims(path):
+                if gateway.claims(path, scope.get("query_string", b"")):
                     await gateway(scope, receive, send)
                     return
         await self._app(scope, receive, send)
@@ -85,6 +85,10 @@ class Traced:
                 await named(message)
 
 
+# In a request's state: how many bytes its body may have. A route that streams what it takes may raise it.
+MOST_BYTES = "most_bytes"
+
+
 class Limited:
     """Refuses bodies above a size while they arrive: FastAPI reads them before it looks at the token."""
 
@@ -95,13 +99,15 @@ class Limited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         arrived = 0
+        state = scope.setdefault("state", {})
+        state[MOST_BYTES] = self._most
 
         async def counted() -> Any:
             nonlocal arrived
             message = await receive()
             arrived += len(message.get("body", b""))
-            if arrived > self._most:
-                raise HTTPException(413, f"The body may have {self._most} bytes.")
+            if arrived > state[MOST_BYTES]:
+                raise HTTPException(413, f"The body may have {state[MOST_BYTES]} bytes.")
             return message
 
         await self._app(scope, counted, send)

@@ -28,6 +28,8 @@ TAGS = {
     "sources": "Where events come in, and their write keys.",
     "webhooks": "Where other platforms send: shops, payments, CRM, messaging, lead ads, e-mail.",
     "quarantine": "Events kept aside with a reason: read, correct, replay.",
+    "imports": "Files of customers, orders and events: upload, look, start.",
+    "mappings": "What the columns of files mean, saved under names.",
     "events": "The stored events.",
     "tail": "Events, live.",
     "keys": "API tokens.",

@@ -58,8 +58,8 @@ class Gateway(Protocol):
 
     name: str
 
-    def claims(self, path: str) -> bool:
-        """Whether this gateway answers the path."""
+    def claims(self, path: str, query: bytes = b"") -> bool:
+        """Whether this gateway answers the path, asked with this query."""
         ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,12 +135,14 @@ class Offer(NamedTuple):
 
     The group is called like the role. `reads` lets any process tell how far the role is behind. What a role `borrows`
     it can do without: `Platform.lent_state` is there if the process has a state anyway, or the state is a server.
+    A role `beside` another is no process of its own: it runs wherever that one does.
     """
 
     build: Callable[[Platform], Role | Gateway]
     needs: frozenset[str] = frozenset()
     reads: tuple[Topic, ...] = ()
     borrows: frozenset[Literal["state"]] = frozenset()
+    beside: str = ""
 
 
 class Wing(NamedTuple):

@@ -205,6 +205,18 @@ class WebhookSettings(Room):
     )
 
 
+class ImportSettings(Room):
+    max_file_bytes: int = Field(2_000_000_000, ge=1_000, description="Largest file that is taken.")
+    memory_bytes: int = Field(
+        1_000_000_000, ge=200_000_000, description="Most memory that reading a file may take, in a process of its own."
+    )
+    waiting_events: int = Field(
+        4_000, ge=1, description="Events not yet resolved above which an import waits, so that live ones do not."
+    )
+    keep_days: float = Field(7, gt=0, description="How long a file that nobody started to import is kept.")
+    timezone: str = Field("+07:00", description="Where the times in files are from: `+07:00` or `Asia/Ho_Chi_Minh`.")
+
+
 class VaultSettings(Room):
     master_key: SecretStr | None = Field(
         None,
@@ -245,6 +257,7 @@ class Settings(BaseSettings):
     segments: SegmentSettings = SegmentSettings()
     activation: ActivationSettings = ActivationSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    imports: ImportSettings = ImportSettings()
     vault: VaultSettings = VaultSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

@@ -77,7 +77,12 @@ def offers(found: Iterable[Wing]) -> dict[str, Offer]:
 
 def role_names() -> list[str]:
     """What `cdp run` takes."""
-    return [*offers(wings()), API]
+    return [*(name for name, offer in offers(wings()).items() if not offer.beside), API]
+
+
+def accompanied(names: Sequence[str], known: Mapping[str, Offer]) -> list[str]:
+    """These roles, and those that run beside them."""
+    return [*names, *(name for name, offer in known.items() if offer.beside in names and name not in names)]
 
 
 def needs(names: Sequence[str], known: Mapping[str, Offer]) -> frozenset[str]:
@@ -260,6 +265,7 @@ async def running(settings: Settings, names: Sequence[str], *, say: Say = print)
     """
     found = wings()
     known = offers(found)
+    names = accompanied(names, known)
     lends_state = borrows_state(names, known, settings)
     opening = opened(settings, needs(names, known), lends_state=lends_state, say=say)
     async with opening as platform, AsyncExitStack() as stack:

@@ -28,7 +28,7 @@ from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.limits import Rates, default_limit
 from ingest.metrics import FIGURES
-from ingest.paths import Route, Work, is_ours, route_of
+from ingest.paths import Route, Work, is_file, is_ours, route_of
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +66,9 @@ class Collector:
         self._idle.set()
         self._stopping = False
 
-    def claims(self, path: str) -> bool:
+    def claims(self, path: str, query: bytes = b"") -> bool:
         """Whether the path is one of the collector's."""
-        return is_ours(path)
+        return is_ours(path) and not is_file(path, query)
 
     async def start(self) -> None:
         """Take requests."""

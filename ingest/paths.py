@@ -24,6 +24,7 @@ PIXELS: tuple[Kind, ...] = ("track", "page")
 
 SETTINGS = re.compile(r"(?:/v1)?(?:/projects)+/([^/]+)/settings")
 WEBHOOK = re.compile(r"/v1/webhooks/([^/]+)")
+FILE = re.compile(rb"(?:^|&)kind=")
 SLASHES = re.compile(r"/{2,}")
 # What is answered here even where nothing is: so that a web page can read the 404.
 OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
@@ -65,6 +66,11 @@ ROUTES = _routes()
 def is_ours(path: str) -> bool:
     """Whether the collector answers the path."""
     return path in ROUTES or OURS.match(path) is not None
+
+
+def is_file(path: str, query: bytes) -> bool:
+    """Whether a request brings a file for the API (`ingest.routes.imports`), and no batch of events."""
+    return path == "/v1/import" and FILE.search(query) is not None
 
 
 def route_of(path: str) -> Route | None:

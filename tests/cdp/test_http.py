@@ -32,7 +32,7 @@ class Doorman:
 
     name = "doorman"
 
-    def claims(self, path: str) -> bool:
+    def claims(self, path: str, query: bytes = b"") -> bool:
         """Whether the path is below /v1."""
         return path.startswith("/v1/")
 

@@ -62,7 +62,7 @@ class Recorder:
 class Door(Recorder):
     """A gateway for /v1."""
 
-    def claims(self, path: str) -> bool:
+    def claims(self, path: str, query: bytes = b"") -> bool:
         """Whether it is below /v1."""
         return path.startswith("/v1/")
 
