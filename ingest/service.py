@@ -7,10 +7,15 @@ from fastapi import APIRouter
 from cdp.service import Offer, Wing
 from ingest.collector import Collector
 from ingest.enrichment.enricher import SourceEnricher
-from ingest.routes import quarantine, sources, tracking, webhooks
+from ingest.routes import plans, quarantine, sources, tracking, webhooks
 
 router = APIRouter()
-for part in (sources.router, quarantine.router, tracking.router, webhooks.router):
+for part in (sources.router, plans.router, quarantine.router, tracking.router, webhooks.router):
     router.include_router(part)
 
-WING = Wing("ingest", roles={"collector": Offer(Collector, borrows=frozenset({"state"}))}, router=router, enricher=SourceEnricher)
+WING = Wing(
+    "ingest",
+    roles={"collector": Offer(Collector, borrows=frozenset({"state"}))},
+    router=router,
+    enricher=SourceEnricher,
+)

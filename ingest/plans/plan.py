@@ -115,9 +115,9 @@ class Plan:
             validator = self._others.get(event.type)
             if validator is None:
                 return []
-        part, raw = PARTS[event.type], described(event)
+        part = PARTS[event.type]
         try:
-            value = _decoded(raw) if len(raw) else {}
+            value = said(event)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return []  # a number that no double can hold, or too deep: the resolver sets it aside
         if validator.is_valid(value):
@@ -130,6 +130,19 @@ class Plan:
 def described(event: RawEvent) -> Raw:
     """The part of an event that plans describe; empty where it has none."""
     return event.properties if PARTS.get(event.type) == "properties" else event.traits
+
+
+def said(event: RawEvent) -> Any:
+    """The described part, decoded. An identify event may say a part of its traits in its context.
+
+    Raises `MsgspecError`, `UnicodeDecodeError` or `RecursionError` for what cannot be.
+    """
+    raw = described(event)
+    value = _decoded(raw) if len(raw) else {}
+    if event.type == "identify" and b'"traits"' in bytes(event.context):
+        nested = _decoded(event.context).get("traits")
+        return {**nested, **value} if isinstance(nested, dict) else value
+    return value
 
 
 def values_in(event: RawEvent) -> int:

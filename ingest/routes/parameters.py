@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
 
 from cdp.auth import platform
+from cdp.errors import InvalidError
+from cdp.records import encode
 from cdp.service import Platform
+
+
+def encoded(value: Any, path: str) -> bytes:
+    """A value of a request as JSON again. Raises `InvalidError` for half a character, which JSON can name."""
+    try:
+        return encode(value)
+    except UnicodeEncodeError:
+        raise InvalidError("A text in it holds half of a surrogate pair, which is no character.", path=path) from None
+
 
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
