@@ -18,6 +18,7 @@ from cdp.service import Health, Platform, Receive, Scope, Send
 from cdp.vault import open_vault
 from ingest.answers import Answer, failed, give, preflight, refused
 from ingest.bodies import GoneError
+from ingest.doors.cookie import CookieDoor
 from ingest.doors.door import Door, Hall, Request
 from ingest.doors.pixel import PixelDoor
 from ingest.doors.script import ScriptDoor
@@ -44,6 +45,7 @@ DOORS: dict[Work, Callable[[Hall], Door]] = {
     "settings": SettingsDoor,
     "source_config": SourceConfigDoor,
     "script": ScriptDoor,
+    "cookie": CookieDoor,
     "webhook": WebhookDoor,
 }
 

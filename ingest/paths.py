@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from ingest.sources.segment import Kind
 
-Work = Literal["events", "pixel", "series", "settings", "source_config", "script", "webhook"]
+Work = Literal["events", "pixel", "series", "settings", "source_config", "script", "cookie", "webhook"]
 
 LETTERS: dict[str, Kind] = {
     "t": "track",
@@ -25,9 +25,10 @@ PIXELS: tuple[Kind, ...] = ("track", "page")
 SETTINGS = re.compile(r"(?:/v1)?(?:/projects)+/([^/]+)/settings")
 WEBHOOK = re.compile(r"/v1/webhooks/([^/]+)")
 FILE = re.compile(rb"(?:^|&)kind=")
+BUILD = re.compile(r"/cdp/([0-9a-f]+)\.js")
 SLASHES = re.compile(r"/{2,}")
 # What is answered here even where nothing is: so that a web page can read the 404.
-OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
+OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig|cdp)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
 
 
 class Route(NamedTuple):
@@ -42,7 +43,7 @@ class Route(NamedTuple):
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods it answers, beside OPTIONS; the first is the one to use."""
-        if self.work == "webhook":
+        if self.work in ("webhook", "cookie"):
             return ("POST", "GET", "HEAD")
         return ("POST",) if self.work in ("events", "series") else ("GET", "HEAD")
 
@@ -56,6 +57,7 @@ def _routes() -> dict[str, Route]:
         "/v1/m": Route("/v1/m", "series"),
         "/sourceConfig": Route("/sourceConfig", "source_config"),
         "/cdp.js": Route("/cdp.js", "script"),
+        "/v1/id": Route("/v1/id", "cookie"),
     }
     return singles | letters | batches | pixels | others
 
@@ -80,6 +82,8 @@ def route_of(path: str) -> Route | None:
     plain = SLASHES.sub("/", path).rstrip("/")
     if (found := ROUTES.get(plain)) is not None:
         return found
+    if build := BUILD.fullmatch(plain):
+        return Route("/cdp/{build}.js", "script", argument=build[1])
     if settings := SETTINGS.fullmatch(plain):
         return Route("/v1/projects/{write_key}/settings", "settings", argument=settings[1])
     if webhook := WEBHOOK.fullmatch(plain):

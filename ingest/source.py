@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.registry import Entry
 from cdp.vault import MASK, SEALED, Vault, is_sealed, masked, opened, sealed, secrets_in
+from ingest.browser.id_cookie import OfferedCookie
 from ingest.enrichment.switches import Enrichment
 from ingest.limits import Limit
 from ingest.origins import Origins, canonical
@@ -52,6 +53,9 @@ class SourceBody(BaseModel):
         max_length=100,
         description="Hosts that `GET /v1/click` may lead to: `shop.vn`, `*.shop.vn` for its subdomains, "
         "`shop.vn:8443` for a port. Empty: none.",
+    )
+    id_cookie: OfferedCookie = Field(
+        None, description="Keep an id of each browser in a cookie, for pages in `allowed_origins`; null: do not."
     )
     webhook: Webhook | None = Field(
         None, description="How another platform sends here by `POST /v1/webhooks/{source}`; null: it does not."

@@ -1,24 +1,13 @@
-"""Serves `cdp.js`."""
+"""Serves the script for web pages: the newest build at `/cdp.js`, each build for ever at `/cdp/<hash>.js`."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-from importlib.resources import files
-
-from ingest.answers import Answer
+from ingest.answers import Answer, Headers, refused
+from ingest.browser.builds import BUILDS, CURRENT, Build
 from ingest.doors.door import Hall, Request
 
-SCRIPT = files("ingest.browser").joinpath("cdp.js").read_bytes()
-ZIPPED = gzip.compress(SCRIPT, mtime=0)
-TAG = b'"%s"' % hashlib.sha256(SCRIPT).hexdigest()[:20].encode()
-HEADERS = [
-    (b"content-type", b"text/javascript; charset=utf-8"),
-    (b"cache-control", b"public, max-age=3600, stale-while-revalidate=86400"),
-    (b"etag", TAG),
-    (b"vary", b"Accept-Encoding"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
-]
+NEWEST = b"public, max-age=3600, stale-while-revalidate=86400"
+FOR_EVER = b"public, max-age=31536000, immutable"
 
 
 class ScriptDoor:
@@ -28,9 +17,25 @@ class ScriptDoor:
         pass
 
     async def answer(self, request: Request) -> Answer:
-        """The script, zipped for who can read that; nothing for who has it."""
-        if TAG in request.headers.get(b"if-none-match", b""):
-            return Answer(304, b"", HEADERS)
+        """The script, zipped for who can read that; nothing for who has it. 404 for a build that never was."""
+        asked = request.route.argument
+        build = BUILDS.get(asked) if asked else CURRENT
+        if build is None:
+            return refused(404, "no_such_build", "There is no such build: take the source's snippet anew.")
+        headers = _headers(build, FOR_EVER if asked else NEWEST)
+        if build.hash.encode() in request.headers.get(b"if-none-match", b""):
+            return Answer(304, b"", headers)
         if b"gzip" in request.headers.get(b"accept-encoding", b""):
-            return Answer(200, ZIPPED, [*HEADERS, (b"content-encoding", b"gzip")])
-        return Answer(200, SCRIPT, HEADERS)
+            return Answer(200, build.zipped, [*headers, (b"content-encoding", b"gzip")])
+        return Answer(200, build.plain, headers)
+
+
+def _headers(build: Build, caching: bytes) -> Headers:
+    return [
+        (b"content-type", b"text/javascript; charset=utf-8"),
+        (b"cache-control", caching),
+        (b"etag", b'"%s"' % build.hash.encode()),
+        (b"vary", b"Accept-Encoding"),
+        (b"cross-origin-resource-policy", b"cross-origin"),
+        (b"x-content-type-options", b"nosniff"),
+    ]

@@ -13,6 +13,7 @@ from cdp.auth import Caller, require
 from cdp.registry import Entry
 from cdp.service import Platform
 from cdp.vault import open_vault
+from ingest.browser.builds import snippet
 from ingest.keys import LIVE_KEYS, check_unused, new_write_key, rotated
 from ingest.routes.parameters import SLUG, After, Limit, Opened, SourceKey
 from ingest.source import KIND, SourceBody, source_of, stored
@@ -31,7 +32,6 @@ KEY_EXAMPLE: dict[str, Any] = {
     "expires_at": None,
 }
 DRAFT_EXAMPLE: dict[str, Any] = {"name": "Shop, web", "enabled": True, "allowed_origins": ["https://shop.vn"]}
-SNIPPET = '<script async src="{address}/cdp.js" data-write-key="{key}"></script>'
 
 
 class WriteKey(BaseModel):
@@ -76,7 +76,7 @@ class SourceView(SourceBody):
                     "key": "shop-web",
                     **DRAFT_EXAMPLE,
                     "write_keys": [KEY_EXAMPLE],
-                    "snippet": SNIPPET.format(address="https://cdp.shop.vn", key=KEY_EXAMPLE["key"]),
+                    "snippet": snippet("https://cdp.shop.vn", KEY_EXAMPLE["key"]),
                     "version": 12,
                     "created_at": "2026-11-21T08:30:00.000Z",
                     "updated_at": "2026-11-21T08:30:00.000Z",
@@ -87,7 +87,7 @@ class SourceView(SourceBody):
 
     key: str = Field(description="Its name in paths, on events and in metrics.")
     write_keys: list[dict[str, str | None]] = Field(description="Its write keys, the newest last.")
-    snippet: str = Field(description="The line to paste into a web page.")
+    snippet: str = Field(description="The lines to paste into a web page.")
     version: int = Field(description="Grows with each change.")
     created_at: str = Field(description="When it was made.")
     updated_at: str = Field(description="When it was changed last.")
@@ -102,7 +102,7 @@ class SourceList(BaseModel):
 
 @router.post("", status_code=201, summary="Make a source")
 async def create_source(draft: NewSource, opened: Opened, caller: SourceWriter, request: Request) -> SourceView:
-    """Make a source. The answer holds its write key and the line to paste into a web page."""
+    """Make a source. The answer holds its write key and the lines to paste into a web page."""
     body = _body(draft, opened, draft.key, {})
     return _shown(await opened.registry.put(KIND, draft.key, body, by=caller.key, expected=-1), opened, request)
 
@@ -185,7 +185,7 @@ def _shown(entry: Entry, opened: Platform, request: Request) -> SourceView:
             {"key": one["key"], "created_at": _text(one.get("created_at")), "expires_at": _text(one.get("expires_at"))}
             for one in write_keys
         ],
-        snippet=SNIPPET.format(address=address.rstrip("/"), key=newest),
+        snippet=snippet(address, newest),
         version=entry.version,
         created_at=clock.to_text(entry.created_at),
         updated_at=clock.to_text(entry.updated_at),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cdp.auth import platform
 from cdp.errors import TransientError
 from cdp.service import Platform, Receive, Scope, Send
+from ingest.browser.builds import CURRENT
 from ingest.collector import Collector
 from ingest.paths import BATCHES, LETTERS
 
@@ -244,6 +245,43 @@ async def pixel(
 @router.get("/cdp.js", summary="The script for web pages", response_class=Response)
 async def script(answer: Answered) -> Response:
     """`<script async src="…/cdp.js" data-write-key="…"></script>`"""
+    return answer
+
+
+@router.get("/cdp/{build}.js", summary="One build of the script", response_class=Response, responses=_unless(404))
+async def one_build(
+    answer: Answered, build: Annotated[str, Path(description="Its hash.", examples=[CURRENT.hash])]
+) -> Response:
+    """A build that never changes, for pages that check its `integrity`: a source's `snippet` names the newest."""
+    return answer
+
+
+class BrowserId(BaseModel):
+    """The id of a browser."""
+
+    success: bool = True
+    anonymous_id: str = Field(alias="anonymousId", description="The id from now on.")
+    known: bool = Field(description="Whether the cookie held it already.")
+
+
+ID_EXAMPLE = {"anonymousId": "53a322b7-89c7-40ae-b485-187d61233e4d", "renew": False}
+
+
+@router.get("/v1/id", summary="Read a browser's id", response_model=BrowserId, responses=_unless(401, 403, 404))
+async def browser_id(answer: Answered, write_key: WriteKeyQuery = "") -> Response:
+    """The id in the cookie of a source that has `id_cookie`, for pages in its `allowed_origins`; a new one if none."""
+    return answer
+
+
+@router.post(
+    "/v1/id",
+    summary="Keep a browser's id",
+    response_model=BrowserId,
+    responses=_unless(401, 403, 404) | {400: {"model": NotTaken, "description": "The body is no JSON object."}},
+    openapi_extra=_taking(ID_EXAMPLE, []),
+)
+async def keep_browser_id(answer: Answered, write_key: WriteKeyQuery = "") -> Response:
+    """As reading it. The page may bring the id that it knows: taken where there is no cookie, or with `renew`."""
     return answer
 
 

@@ -400,19 +400,6 @@ async def test_settings_of_rudderstack(collector: Collector) -> None:
     assert (await client.ask("GET", "/sourceConfig/")).status == 401
 
 
-async def test_the_script(collector: Collector) -> None:
-    """It is small, cached, zipped for those who can, and not sent twice."""
-    client = Client(collector)
-    plain = await client.ask("GET", "/cdp.js")
-    small = await client.ask("GET", "/cdp.js", {"Accept-Encoding": "gzip, br"})
-    assert plain.headers["content-type"].startswith("text/javascript")
-    assert "max-age=" in plain.headers["cache-control"]
-    assert small.headers["content-encoding"] == "gzip"
-    assert len(small.body) < 3_000
-    again = await client.ask("GET", "/cdp.js", {"If-None-Match": plain.headers["etag"]})
-    assert (again.status, again.body) == (304, b"")
-
-
 # --- limits and troubles --------------------------------------------------------------------------
 
 

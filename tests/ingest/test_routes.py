@@ -15,6 +15,7 @@ from cdp.clock import HOUR
 from cdp.openapi import operations
 from cdp.service import Platform
 from cdp.testing import FrozenClock
+from ingest.browser.builds import snippet
 from ingest.collector import Collector
 from ingest.paths import ROUTES
 from ingest.service import WING, router
@@ -44,7 +45,7 @@ async def test_a_new_source_works_at_once(http: httpx.AsyncClient, collector: Co
     source = answer.json()
     write_key = source["write_keys"][0]["key"]
     assert write_key.startswith("wk_")
-    assert source["snippet"] == f'<script async src="http://cdp/cdp.js" data-write-key="{write_key}"></script>'
+    assert source["snippet"] == snippet("http://cdp/", write_key)
     assert await taken(collector, write_key)
     assert (await http.post("/api/v1/sources", json={"key": "app", "name": "App"})).status_code == 409
 
