@@ -205,7 +205,7 @@ def _of_external(one: Mapping[str, Any], path: str) -> Claim | None:
     foreign = one.get("collection") not in (None, "users") or one.get("encoding") not in (None, "none")
     if foreign or NOT_A_PERSON.fullmatch(name) or not (value := written(name, one.get("id"))):
         return None
-    return Claim(name, value, path)
+    return Claim(name or "externalId", value, path)
 
 
 def _read(decode: Callable[[Raw], Any], raw: Raw, path: str) -> Any:

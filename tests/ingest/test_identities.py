@@ -112,6 +112,7 @@ UNPROVEN = [
     (identify(userId="lan", traits={"email": "minh@shop.vn"}, **context(WHOLE)), "context.identity.email"),
     (track(userId="lan", **context(PROOF, traits={"email": MAIL})), "context.traits.email"),
     (track(userId="lan", **context(PROOF, externalIds=[{"type": "crm", "id": "7"}])), "context.externalIds[0].id"),
+    (track(userId="lan", **context(PROOF, externalIds=[{"id": "7"}])), "context.externalIds[0].id"),
     ({"type": "alias", "messageId": "m", "userId": "lan", "previousId": "minh", **context(PROOF)}, "previousId"),
     (identify(anonymousId="a", traits={"name": "Lan"}, **context(PROOF)), "traits.name"),
     (identify(anonymousId="a", traits={"email": MAIL}, **context(WHOLE)), "context.identity.email"),
