@@ -7,15 +7,20 @@ from fastapi import APIRouter
 from cdp.service import Offer, Wing
 from ingest.collector import Collector
 from ingest.enrichment.enricher import SourceEnricher
-from ingest.routes import plans, quarantine, sources, tracking, webhooks
+from ingest.imports.importer import Importer
+from ingest.routes import imports, plans, quarantine, sources, tracking, webhooks
 
 router = APIRouter()
-for part in (sources.router, plans.router, quarantine.router, tracking.router, webhooks.router):
+# Imports before tracking: both know /v1/import.
+for part in (sources.router, plans.router, quarantine.router, imports.router, tracking.router, webhooks.router):
     router.include_router(part)
 
 WING = Wing(
     "ingest",
-    roles={"collector": Offer(Collector, borrows=frozenset({"state"}))},
+    roles={
+        "collector": Offer(Collector, borrows=frozenset({"state"})),
+        "importer": Offer(Importer, frozenset({"warehouse"}), beside="api"),
+    },
     router=router,
     enricher=SourceEnricher,
 )
