@@ -14,6 +14,7 @@ from cdp import masking
 from cdp.shapes import type_of
 
 UNPLANNED = "unplanned"
+NOTHING_KNOWN = "additionalProperties"
 LONGEST_LISTED = 200
 
 
@@ -30,16 +31,18 @@ def problems(errors: Iterable[ValidationError], root: str) -> Iterator[Problem]:
     """Each error as a problem; `root` is the part of the event that was validated, such as `properties`."""
     for error in errors:
         keyword, kind = error.kind.name, error.kind
+        if keyword == "falseSchema" and error.schema_path[-1:] == ["additionalProperties"]:
+            keyword = NOTHING_KNOWN  # of an object that may have no property at all, none is named
         for name in _names(keyword, kind):
             steps = [*error.instance_path, *name]
-            yield Problem(_path(root, steps, "[{}]"), _path(root, steps, "[]"), keyword, _reason(error))
+            yield Problem(_path(root, steps, "[{}]"), _path(root, steps, "[]"), keyword, _reason(keyword, error))
 
 
 def _names(keyword: str, kind: Any) -> list[list[str]]:
     """What follows the path of an error: a property that is missing, or each one too many; else nothing."""
     if keyword == "required":
         return [[kind.property]]
-    if keyword in ("additionalProperties", "unevaluatedProperties"):
+    if hasattr(kind, "unexpected") and keyword != "unevaluatedItems":
         return [[name] for name in kind.unexpected]
     return [[]]
 
@@ -51,9 +54,9 @@ def _path(root: str, steps: Iterable[str | int], item: str) -> str:
     return path
 
 
-def _reason(error: ValidationError) -> str:
-    words = WORDS.get(error.kind.name)
-    return words(error.kind, error.instance) if words else f"It breaks the rule `{error.kind.name}`."
+def _reason(keyword: str, error: ValidationError) -> str:
+    words = WORDS.get(keyword)
+    return words(error.kind, error.instance) if words else f"It breaks the rule `{keyword}`."
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -88,7 +88,8 @@ HOSTILE: list[tuple[dict[str, Any], Any, int]] = [
     ({"uniqueItems": True}, [{"a": number} for number in range(40_000)], 0),
     ({"items": {"type": "string"}}, list(range(80_000)), 1),
     ({"items": {"type": "string"}}, list(range(100)), MOST_PROBLEMS),
-    ({"additionalProperties": False}, {str(number): 1 for number in range(1_000)}, MOST_PROBLEMS),
+    ({"additionalProperties": False}, {str(number): 1 for number in range(1_000)}, 1),
+    ({"properties": {"a": {}}, "additionalProperties": False}, {str(n): 1 for n in range(1_000)}, MOST_PROBLEMS),
 ]
 
 
