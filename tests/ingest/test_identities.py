@@ -15,13 +15,18 @@ from cdp.records import RawBatch, RawEvent, decode_raw, encode
 from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import CollectorSettings
+from cdp.testing import FrozenClock
 from identity import attributes, extract, identifiers
+from identity.policy import Policy
 from ingest.collector import Collector
 from ingest.envelopes import Receipt
-from ingest.identities import CONTACTS, NOT_A_PERSON, PERSONAL
+from ingest.identities import CONTACTS, NOT_A_PERSON, PERSONAL, SignedIdentities
 from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.metrics import FIGURES
+from ingest.origins import Origins
+from ingest.signatures import SignedIdentity
+from ingest.source import Source, SourceBody
 from ingest.sources.segment import Limits, Opened, SegmentReader, made
 from ingest.testing import Client, set_aside, stored
 from tests.ingest.conftest import WRITE_KEY
@@ -286,6 +291,7 @@ async def test_a_door_that_knows_its_sender_vouches(ground: Platform, registry: 
 
 # --- nobody says so himself -----------------------------------------------------------------------
 
+EXTRACTOR = extract.Extractor(Policy())
 READER = SegmentReader(Limits.of(CollectorSettings()))
 
 
@@ -310,6 +316,55 @@ def test_the_mark_travels() -> None:
     assert value.count(b"verified") == 1
     assert [event.verified for event in decode_raw(value)[0].events] == [True, None]
     assert msgspec.json.decode(events[1].body).keys() == {"type", "messageId", "userId"}
+
+
+# --- against the wing that reads it ---------------------------------------------------------------
+
+values = st.sampled_from(
+    ["", " ", "lan", "lan@shop.vn", "0901234567", "12345", 7, 901234567, None, True, ["x"], {"y": 1}]
+)
+traits = st.dictionaries(st.sampled_from([*CONTACTS, *PERSONAL, "plan", "userId", "Email", "id"]), values, max_size=3)
+ids = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["email", "user_id", "crm", "gclid", "anonymous_id", "", "USERID", "a.push_token", 5]),
+        "id": values,
+        "collection": st.sampled_from(["users", "accounts"]),
+        "encoding": st.sampled_from(["none", "sha256"]),
+    },
+)
+contexts = st.fixed_dictionaries(
+    {}, optional={"traits": traits, "externalIds": st.lists(ids, max_size=2) | values, "device": st.just({"id": "d"})}
+)
+events = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["track", "identify", "page", "group", "alias"]),
+        "event": st.just("E"),
+        "anonymousId": st.just("a"),
+        "groupId": st.just("g"),
+    },
+    optional={
+        "userId": st.sampled_from(["", " ", None]),
+        "previousId": st.sampled_from(["", None]),
+        "traits": traits,
+        "context": contexts,
+    },
+)
+RULES = SignedIdentity.model_validate({"mode": "enforce", "secrets": [SECRET]})
+SOURCE = Source("shop", SourceBody(name="Shop", identity=RULES), Origins())
+
+
+@given(events, contexts)
+def test_what_passes_unproven_identifies_nobody(event: dict[str, Any], beside: dict[str, Any]) -> None:
+    """Identity reads no identifier out of it, no name, no address: there is nothing to join and nothing to change."""
+    opened = READER.open_batch(encode({"batch": [event], "context": beside}))
+    assert isinstance(opened, Opened)
+    reading = SignedIdentities(FrozenClock()).inspect(SOURCE, opened, READER.read(opened))
+    for _, accepted in reading.accepted:
+        found = EXTRACTOR.extract(accepted, RawBatch("shop", "t", 1, [accepted], context=opened.context))
+        assert isinstance(found, extract.Extracted)
+        assert found.observation is None
+        assert not attributes.attributes(msgspec.json.decode(found.traits))
 
 
 # --- what names a person --------------------------------------------------------------------------
