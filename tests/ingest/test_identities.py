@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp.records import RawBatch, RawEvent, decode_raw, encode
@@ -320,40 +320,30 @@ def test_the_mark_travels() -> None:
 
 # --- against the wing that reads it ---------------------------------------------------------------
 
-values = st.sampled_from(
-    ["", " ", "lan", "lan@shop.vn", "0901234567", "12345", 7, 901234567, None, True, ["x"], {"y": 1}]
-)
-traits = st.dictionaries(st.sampled_from([*CONTACTS, *PERSONAL, "plan", "userId", "Email", "id"]), values, max_size=3)
+values = st.sampled_from(["", "lan", "lan@shop.vn", "0901234567", 901234567, None, True, ["x"], {"y": 1}])
+traits = st.dictionaries(st.sampled_from([*CONTACTS, *PERSONAL, "plan", "userId", "Email", "id"]), values, max_size=2)
+kinds = st.sampled_from(["email", "user_id", "crm", "gclid", "anonymous_id", "", "USERID", "a.push_token", 5])
 ids = st.fixed_dictionaries(
-    {},
-    optional={
-        "type": st.sampled_from(["email", "user_id", "crm", "gclid", "anonymous_id", "", "USERID", "a.push_token", 5]),
-        "id": values,
-        "collection": st.sampled_from(["users", "accounts"]),
-        "encoding": st.sampled_from(["none", "sha256"]),
-    },
+    {"type": kinds, "id": values},
+    optional={"collection": st.sampled_from(["users", "accounts"]), "encoding": st.sampled_from(["none", "sha256"])},
 )
 contexts = st.fixed_dictionaries(
-    {}, optional={"traits": traits, "externalIds": st.lists(ids, max_size=2) | values, "device": st.just({"id": "d"})}
+    {}, optional={"traits": traits, "externalIds": st.lists(ids, max_size=1) | values, "device": st.just({"id": "d"})}
 )
 events = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["track", "identify", "page", "group", "alias"]),
+        "type": st.sampled_from(["track", "identify", "group"]),
         "event": st.just("E"),
         "anonymousId": st.just("a"),
         "groupId": st.just("g"),
     },
-    optional={
-        "userId": st.sampled_from(["", " ", None]),
-        "previousId": st.sampled_from(["", None]),
-        "traits": traits,
-        "context": contexts,
-    },
+    optional={"userId": st.sampled_from(["", " ", None]), "traits": traits, "context": contexts},
 )
 RULES = SignedIdentity.model_validate({"mode": "enforce", "secrets": [SECRET]})
 SOURCE = Source("shop", SourceBody(name="Shop", identity=RULES), Origins())
 
 
+@settings(max_examples=300)
 @given(events, contexts)
 def test_what_passes_unproven_identifies_nobody(event: dict[str, Any], beside: dict[str, Any]) -> None:
     """Identity reads no identifier out of it, no name, no address: there is nothing to join and nothing to change."""
