@@ -1,0 +1,1 @@
+"""Tests of webhooks. Recorded-shape payloads are in `cases/`, one file a preset."""
