@@ -17,6 +17,7 @@ from cdp.cli import (
     doctor,
     events,
     identity,
+    imports,
     keys,
     profiles,
     quarantine,
@@ -43,7 +44,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("run")(up.run_role)
 app.command("doctor")(doctor.doctor)
-for module in (status, events, tail, demo):
+for module in (imports, status, events, tail, demo):
     module.register(app)
 for commands in (
     profiles.app,

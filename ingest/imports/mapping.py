@@ -11,10 +11,6 @@ kind = "customers"
 
 from __future__ import annotations
 
-import json
-import re
-import tomllib
-from collections.abc import Mapping as Table
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
@@ -26,7 +22,6 @@ from ingest.imports.cells import Decimals, Order
 from ingest.imports.fields import FIELDS, Kind, Type, is_field
 
 Format = Literal["", "csv", "xlsx", "jsonl", "parquet"]
-BARE = re.compile(r"[A-Za-z0-9_-]+")
 MOST_COLUMNS = 500
 
 
@@ -93,36 +88,3 @@ def read_mapping(body: Any, path: str = "mapping") -> Mapping:
         first = error.errors()[0]
         place = ".".join([path, *(str(part) for part in first["loc"])])
         raise InvalidError(first["msg"].removeprefix("Value error, "), path=place) from None
-
-
-def from_text(text: str) -> Mapping:
-    """A mapping from TOML or JSON text. Raises `InvalidError`."""
-    try:
-        found: Any = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise InvalidError(f"The mapping is neither TOML nor JSON: {error}.", path="mapping") from None
-    return read_mapping(found)
-
-
-def to_toml(mapping: Table[str, Any]) -> str:
-    """A mapping as TOML that people can edit; what is not set is left out."""
-    plain = {name: value for name, value in mapping.items() if name != "columns" and value not in ("", None)}
-    lines = [f"{name} = {_toml(value)}" for name, value in plain.items()]
-    columns = [f"{_key(name)} = {_toml_column(column)}" for name, column in mapping.get("columns", {}).items()]
-    return "\n".join([*lines, "", "[columns]", *columns, ""])
-
-
-def _toml_column(column: Any) -> str:
-    given = {name: value for name, value in _column(column).items() if value}
-    if set(given) == {"field"}:
-        return _toml(given["field"])
-    return "{" + ", ".join(f"{name} = {_toml(value)}" for name, value in given.items()) + "}"
-
-
-def _key(name: str) -> str:
-    return name if BARE.fullmatch(name) else _toml(name)
-
-
-def _toml(value: Any) -> str:
-    # A JSON string is a TOML string, but for the control character that JSON lets stand.
-    return encode(value).decode().replace("\x7f", "\\u007f")

@@ -9,6 +9,7 @@ What cannot be read is kept as it was written, and the event is set aside with t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from hashlib import blake2b
@@ -54,12 +55,17 @@ TRAITS = {
     "note": "note",
 }
 EXTERNAL = ("crm_id", "loyalty_card", "zalo_id")
+OWN = {"user_id": "userId", "anonymous_id": "anonymousId"}
+NOT_PRINTED = re.compile(r"[\s-]")
 ORDERLY = (
     *("order_id", "total", "revenue", "subtotal", "shipping", "tax", "discount"),
     *("currency", "coupon", "status", "payment_method", "note"),
 )
 PRODUCT = ("product_id", "sku", "product_name", "category", "price", "quantity", "line_total")
 MOST_PRODUCTS = 500
+
+# Identifiers, normalised: type and value, the strongest first.
+Whose = tuple[tuple[str, str], ...]
 
 
 class Made(NamedTuple):
@@ -75,7 +81,7 @@ class Made(NamedTuple):
     trouble: Trouble | None = None
     updated_id: str = ""
     digest: str = ""
-    identifiers: tuple[tuple[str, str], ...] = ()
+    identifiers: Whose = ()
     raw: bytes = b""
 
 
@@ -125,8 +131,9 @@ class Reader:
 
     def made(self, cells: Cells) -> Made:
         """The event of a row of customers or events."""
-        made = self._identify(cells) if self.kind == "customers" else self._track(cells)
-        return self._judged(made, cells.fields)
+        whose = identifiers(cells.fields, self._region)
+        made = self._identify(cells, whose) if self.kind == "customers" else self._track(cells, whose)
+        return self._judged(made, whose)
 
     def order(self, lines: Sequence[Cells]) -> Made:
         """The event of an order, from all of its lines in their order."""
@@ -147,16 +154,17 @@ class Reader:
             properties["products"] = products
         properties |= free
         event = {"type": "track", "event": _event_of(fields), "properties": properties}
-        event |= self._when(fields) | self._whose(fields)
+        whose = identifiers(fields, self._region)
+        event |= _when(fields) | _whose(fields, whose)
         trouble = next((line.trouble for line in lines if line.trouble), None)
         made = self._named_order(first.row, event, fields, trouble)
-        return self._judged(made, fields)
+        return self._judged(made, whose)
 
     def unreadable(self, row: Row) -> Made:
         """A row of which nothing can be read: kept as it is."""
         return Made(row.number, self._id(row.raw.decode(errors="replace")), {}, row.trouble, raw=row.raw)
 
-    def _identify(self, cells: Cells) -> Made:
+    def _identify(self, cells: Cells, whose: Whose) -> Made:
         fields = cells.fields
         traits = {trait: fields[name] for name, trait in TRAITS.items() if name in fields}
         if "name" not in traits and "lastName" in traits and "firstName" in traits:
@@ -166,17 +174,17 @@ class Reader:
             traits["address"] = place
         if "created_at" in fields:
             traits["createdAt"] = _time_text(fields["created_at"])
-        event = {"type": "identify", "traits": traits | cells.free} | self._ids(fields)
+        event = {"type": "identify", "traits": traits | cells.free} | _ids(fields, whose)
         if "updated_at" in fields:
             event["timestamp"] = _time_text(fields["updated_at"])
         return Made(cells.row, self._id(event), event, trouble=cells.trouble)
 
-    def _track(self, cells: Cells) -> Made:
+    def _track(self, cells: Cells, whose: Whose) -> Made:
         fields = dict(cells.fields)
         nested = fields.pop("properties", None)
         properties = (nested if isinstance(nested, dict) else {}) | cells.free
         event = {"type": "track", "event": fields.get("event") or self.mapping.event, "properties": properties}
-        event |= self._when(fields) | self._whose(fields)
+        event |= _when(fields) | _whose(fields, whose)
         own = fields.get("message_id")
         return Made(cells.row, self._id(own or event), event, trouble=cells.trouble)
 
@@ -189,32 +197,11 @@ class Reader:
         event["context"] = {**event.get("context", {}), "import": {"digest": digest}}
         return Made(row, self._id(order), event, trouble, self._id([*order, digest]), digest)
 
-    def _when(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return {"timestamp": _time_text(fields["at"])} if "at" in fields else {}
-
-    def _whose(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Whose a track event is: ids, and in its context what else tells."""
-        traits = {TRAITS[name]: fields[name] for name in ("email", "phone", "name") if name in fields}
-        found = self._ids(fields)
-        if traits:
-            found["context"] = {**found.get("context", {}), "traits": traits}
-        return found
-
-    def _ids(self, fields: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if "user_id" in fields:
-            found["userId"] = fields["user_id"]
-        if "anonymous_id" in fields:
-            found["anonymousId"] = fields["anonymous_id"]
-        external = [{"type": name, "id": fields[name]} for name in EXTERNAL if name in fields]
-        return found | ({"context": {"externalIds": external}} if external else {})
-
-    def _judged(self, made: Made, fields: dict[str, Any]) -> Made:
+    def _judged(self, made: Made, whose: Whose) -> Made:
         made.body["messageId"] = made.message_id
-        known = identifiers(fields, self._region)
-        if not known and made.trouble is None:
+        if not whose and made.trouble is None:
             made = made._replace(trouble=Trouble("missing_identity", "Nothing in the row says whose it is."))
-        return made._replace(identifiers=known)
+        return made._replace(identifiers=whose)
 
     def _id(self, content: Any) -> str:
         digest = blake2b(encode([self._source, self.kind, content]), digest_size=16)
@@ -264,7 +251,7 @@ NEEDED: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
-def identifiers(fields: dict[str, Any], region: str) -> tuple[tuple[str, str], ...]:
+def identifiers(fields: dict[str, Any], region: str) -> Whose:
     """The identifiers in a row, in the form under which people are known, the strongest first."""
     found = []
     for name in IDENTIFYING:
@@ -275,9 +262,31 @@ def identifiers(fields: dict[str, Any], region: str) -> tuple[tuple[str, str], .
             value = contacts.mailbox(written)
         elif name == "phone":
             value = contacts.telephone(written, region)
+        elif name == "loyalty_card":
+            value = NOT_PRINTED.sub("", written).upper()
         if value:
             found.append((name, value))
     return tuple(found)
+
+
+def _when(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"timestamp": _time_text(fields["at"])} if "at" in fields else {}
+
+
+def _whose(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:
+    """Whose a track event is: ids, and in its context what else tells."""
+    found = _ids(fields, whose)
+    if traits := {TRAITS[name]: fields[name] for name in ("email", "phone", "name") if name in fields}:
+        found["context"] = {**found.get("context", {}), "traits": traits}
+    return found
+
+
+def _ids(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:
+    """The ids of an event. One without an account is known by its other identifiers, the strongest first."""
+    found = {name: fields[field] for field, name in OWN.items() if field in fields}
+    listed = [(kind, value) for kind, value in whose if kind in EXTERNAL or (not found and kind not in OWN)]
+    external = [{"type": kind, "id": value} for kind, value in listed]
+    return found | ({"context": {"externalIds": external}} if external else {})
 
 
 def _time_text(value: Any) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
@@ -159,7 +160,9 @@ class Layout(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    mapping: str = Field("", max_length=64, description="A saved mapping to read it with.")
+    mapping: str = Field(
+        "", max_length=30_000, description="What its columns mean: a saved mapping's key, or a mapping as JSON."
+    )
     format: Format = Field("", description="The kind of file; its content tells if absent.")
     sheet: str = Field("", max_length=100, description="XLSX: the sheet.")
     encoding: str = Field("", max_length=40, description="CSV: how letters are written.")
@@ -327,10 +330,20 @@ router.include_router(mappings)
 
 
 def _told(opened: Platform, layout: Layout, kind: Kind | None) -> Mapping:
-    """What is told of a file: a saved mapping, and over it what the query says."""
-    saved = opened.registry.get(MAPPING_KIND, layout.mapping).body if layout.mapping else {}
+    """What is told of a file: a mapping, and over it what else the query says."""
+    saved = _given(opened, layout.mapping) if layout.mapping else {}
     given = {name: value for name, value in layout.model_dump(exclude={"mapping"}).items() if value}
     return read_mapping({**saved, **given, **({"kind": kind} if kind else {})}, "query")
+
+
+def _given(opened: Platform, mapping: str) -> dict[str, Any]:
+    if not mapping.startswith("{"):
+        return opened.registry.get(MAPPING_KIND, mapping).body
+    try:
+        found: dict[str, Any] = msgspec.json.decode(mapping)
+    except msgspec.DecodeError as error:
+        raise InvalidError(f"The mapping is not valid JSON: {error}.", path="mapping") from None
+    return found
 
 
 def _source(opened: Platform, key: str) -> str:
