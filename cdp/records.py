@@ -7,8 +7,8 @@ Moments are milliseconds since the epoch; ids of anchors and profiles are UUID t
 
 from __future__ import annotations
 
-import os
 import zlib
+from random import getrandbits
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +24,8 @@ class RawEvent(Struct, rename="camel", omit_defaults=True, gc=False):
     """One event as it was sent, in the spelling of the Segment spec; what the spec does not know is left out.
 
     `id` is its messageId, made by the collector when the sender gave none. Parts nobody on the way needs to read keep
-    their bytes; one that was not there is empty.
+    their bytes; one that was not there is empty. `verified`: whom it names was proven, by a signature or by a door that
+    knows its sender; no sender can say so.
     """
 
     type: EventType
@@ -43,6 +44,7 @@ class RawEvent(Struct, rename="camel", omit_defaults=True, gc=False):
     traits: Raw = NOTHING
     context: Raw = NOTHING
     integrations: Raw = NOTHING
+    verified: bool | None = None
 
     @property
     def body(self) -> bytes:
@@ -344,7 +346,7 @@ def partition_of(key: str | bytes, partitions: int) -> int:
 
 def new_trace_id() -> str:
     """A fresh trace id: 32 hex digits, as W3C Trace Context has them."""
-    return os.urandom(16).hex()
+    return f"{getrandbits(128):032x}"
 
 
 ACCEPTED_MARK = "raw-"

@@ -32,6 +32,7 @@ PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, OPTIONS, HEAD"),
     (b"access-control-max-age", b"7200"),
 ]
+ANYBODY: Headers = [(b"access-control-allow-origin", b"*")]
 LONGEST_REQUEST_HEADERS = 1_000
 LONGEST_RETRY = 300
 
@@ -44,7 +45,7 @@ class Answer(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]] = (JSON,)
 
 
-def succeeded(trace_id: str, results: list[dict[str, Any]], standing: Standing | None = None) -> Answer:
+def succeeded(trace_id: str, results: Sequence[dict[str, Any]], standing: Standing | None = None) -> Answer:
     """Everything is durable. `results` tells which events went to quarantine, and why; `standing` what is left."""
     headers = (JSON,) if standing is None else [JSON, EXPOSED, *_limits(standing)]
     if not results:
@@ -96,10 +97,8 @@ def preflight(headers: Mapping[bytes, bytes]) -> Answer:
     return Answer(204, b"", [*PREFLIGHT, (b"access-control-allow-headers", allowed)])
 
 
-def cors(origin: bytes | None) -> Headers:
+def cors(origin: bytes) -> Headers:
     """Any page may read the answer. With credentials too, because beacons carry cookies: no cookie is read here."""
-    if origin is None:
-        return [(b"access-control-allow-origin", b"*")]
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
@@ -110,6 +109,8 @@ def cors(origin: bytes | None) -> Headers:
 async def give(send: Send, answer: Answer, origin: bytes | None) -> None:
     """Send the answer."""
     length = (b"content-length", str(len(answer.body)).encode())
-    headers = [*answer.headers, *cors(origin), *([length] if answer.status != 204 else ())]
+    headers = [*answer.headers, *(ANYBODY if origin is None else cors(origin))]
+    if answer.status != 204:
+        headers.append(length)
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

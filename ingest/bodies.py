@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import time
 import zlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -34,49 +35,87 @@ class SlowError(InvalidError):
     code = "slow_body"
 
 
-async def read(receive: Receive, headers: Mapping[bytes, bytes], *, limit: int, seconds: float) -> bytes:
+class Deadlines:
+    """Ends requests whose bodies do not arrive in time: one timer looks at all of them, since each pays for its own."""
+
+    EVERY = 0.25
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.began: dict[asyncio.Task[Any], float] = {}
+        self.late: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """Watch the task until `end`."""
+        self.began[task] = time.monotonic()
+        if self._timer is None:
+            self._watch()
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """Watch it no more."""
+        self.began.pop(task, None)
+
+    def _watch(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(min(self.EVERY, self.seconds / 2), self._look)
+
+    def _look(self) -> None:
+        longest = time.monotonic() - self.seconds
+        for task in [task for task, began in self.began.items() if began < longest]:
+            del self.began[task]
+            self.late.add(task)
+            task.cancel()
+        self._timer = None
+        if self.began:
+            self._watch()
+
+    def was_late(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the task's cancellation is this one's doing, and nobody else's too."""
+        if task not in self.late:
+            return False
+        self.late.discard(task)
+        return task.uncancel() <= 0
+
+
+async def read(receive: Receive, headers: Mapping[bytes, bytes], deadlines: Deadlines, *, limit: int) -> bytes:
     """The body, unzipped if it came gzipped. `limit` bounds its bytes before and after.
 
-    Raises `InvalidError` when it is too large or cannot be unzipped, `SlowError` after `seconds`, `GoneError`.
+    Raises `InvalidError` when it is too large or cannot be unzipped, `SlowError` after the deadline, `GoneError`.
     """
-    encoding = headers.get(b"content-encoding", b"").strip().lower()
-    if encoding not in (*PLAIN, b"gzip", b"x-gzip"):
-        named = encoding.decode(errors="replace")
-        raise InvalidError(f"Content-Encoding {named!r} is not read here: send gzip or plain.", code="bad_encoding")
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None:
+        encoding = _encoding(encoding)
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
-    body = await _timely(_whole(receive, limit), seconds)
-    return body if encoding in PLAIN else unzipped(body, limit=limit)
-
-
-async def _timely(work: Coroutine[Any, Any, bytes], seconds: float) -> bytes:
-    """What the work returns. As `asyncio.timeout`, at a quarter of its cost, which every request pays."""
     task = asyncio.current_task()
     assert task is not None
-    late: list[bool] = []
-
-    def end() -> None:
-        late.append(True)
-        task.cancel()
-
-    timer = asyncio.get_running_loop().call_later(seconds, end)
+    deadlines.begin(task)
     try:
-        return await work
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] == "http.disconnect":
+            body = await _rest(message, receive, limit)
     except asyncio.CancelledError:
-        if late and task.uncancel() <= 0:
-            raise SlowError(f"The body did not arrive within {seconds:g} s.") from None
+        if deadlines.was_late(task):
+            raise SlowError(f"The body did not arrive within {deadlines.seconds:g} s.") from None
         raise
     finally:
-        timer.cancel()
+        deadlines.end(task)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return unzipped(body, limit=limit) if encoding else body
 
 
-async def _whole(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body") or message["type"] == "http.disconnect":
-        return await _rest(message, receive, limit)
-    return _within(body, limit)
+def _encoding(named: bytes) -> bytes:
+    """How the body is packed; empty for not at all. Raises `InvalidError`."""
+    encoding = named.strip().lower()
+    if encoding in PLAIN:
+        return b""
+    if encoding not in (b"gzip", b"x-gzip"):
+        shown = encoding.decode(errors="replace")
+        raise InvalidError(f"Content-Encoding {shown!r} is not read here: send gzip or plain.", code="bad_encoding")
+    return encoding
 
 
 async def _rest(message: Any, receive: Receive, limit: int) -> bytes:
@@ -90,12 +129,6 @@ async def _rest(message: Any, receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
         message = await receive()
     raise GoneError
-
-
-def _within(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 def unzipped(body: bytes, *, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
@@ -17,7 +17,8 @@ from cdp.errors import CdpError, TransientError
 from cdp.service import Health, Platform, Receive, Scope, Send
 from cdp.vault import open_vault
 from ingest.answers import Answer, failed, give, preflight, refused
-from ingest.bodies import GoneError
+from ingest.bodies import Deadlines, GoneError
+from ingest.doors.click import ClickDoor
 from ingest.doors.cookie import CookieDoor
 from ingest.doors.door import Door, Hall, Request
 from ingest.doors.pixel import PixelDoor
@@ -41,6 +42,7 @@ GONE = 499
 DOORS: dict[Work, Callable[[Hall], Door]] = {
     "events": TrackingDoor,
     "pixel": PixelDoor,
+    "click": ClickDoor,
     "series": SeriesDoor,
     "settings": SettingsDoor,
     "source_config": SourceConfigDoor,
@@ -61,11 +63,11 @@ class Collector:
         self._intake = Intake(platform, rates=self._rates)
         limit = default_limit(platform.settings.collector)
         sources = Sources(platform.registry, platform.clock, lambda: open_vault(platform.settings), limit=limit)
-        hall = Hall(platform, sources, self._intake)
+        deadlines = Deadlines(platform.settings.collector.body_timeout_seconds)
+        hall = Hall(platform, sources, self._intake, deadlines, platform.settings.collector.max_body_bytes)
         self._doors = {work: door(hall) for work, door in DOORS.items()}
         self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # made when somebody waits for it
         self._stopping = False
 
     def claims(self, path: str, query: bytes = b"") -> bool:
@@ -80,8 +82,10 @@ class Collector:
     async def stop(self) -> None:
         """Send new requests away, and wait for those under way."""
         self._stopping = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), FINISH)
+        if self._in_flight:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), FINISH)
         await self._rates.stop()
 
     def health(self) -> Health:
@@ -93,32 +97,39 @@ class Collector:
         """Answer one request."""
         headers = dict(scope["headers"])
         route = route_of(scope["path"])
-        name = route.name if route else "none"
-        try:
-            answer = await self._answered(route, scope, headers, receive)
-        except GoneError:
-            FIGURES.requests[name, GONE] += 1
-            return
+        if route is None:
+            answer, name = refused(404, "not_found", f"Nothing is at {scope['path'][:200]}."), "none"
+        else:
+            name = route.name
+            request = Request(route, scope, headers, receive)
+            refusal = self._refusal(request, scope["method"])
+            try:
+                answer = refusal or await self._answered(route, request)
+            except GoneError:
+                FIGURES.requests[name, GONE] += 1
+                return
         FIGURES.requests[name, answer.status] += 1
         await give(send, answer, headers.get(b"origin"))
 
-    async def _answered(
-        self, route: Route | None, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> Answer:
-        if route is None:
-            return refused(404, "not_found", f"Nothing is at {scope['path'][:200]}.")
-        method = scope["method"]
-        if method == "OPTIONS":
-            return preflight(headers)
+    def _refusal(self, request: Request, method: str) -> Answer | None:
+        """The answer to what no door needs to see; None for a request to be let in."""
+        route = request.route
         if method not in route.methods:
-            allow = [(b"allow", ", ".join([*route.methods, "OPTIONS"]).encode())]
-            return refused(405, "method_not_allowed", f"Use {route.methods[0]} here.", more=allow)
+            if method == "OPTIONS":
+                return preflight(request.headers)
+            allow = ", ".join([*route.methods, "OPTIONS"]).encode()
+            return refused(405, "method_not_allowed", f"Use {route.methods[0]} here.", more=[(b"allow", allow)])
+        if self._stopping or self._in_flight >= self._most:
+            if isinstance(door := self._doors[route.work], ClickDoor):  # a person waits, and has somewhere to go
+                return door.turned_away(request)
+            reason = "The collector is stopping." if self._stopping else "Too many requests at once."
+            return failed(TransientError(reason, retry_after=RETRY_AFTER, code="overloaded"))
+        return None
+
+    async def _answered(self, route: Route, request: Request) -> Answer:
+        self._in_flight += 1
         try:
-            self._admit()
-        except TransientError as error:
-            return failed(error)
-        try:
-            return await self._doors[route.work].answer(Request(route, scope, headers, receive))
+            return await self._doors[route.work].answer(request)
         except GoneError:
             raise
         except CdpError as error:
@@ -129,12 +140,5 @@ class Collector:
             return failed(CdpError(str(error)))
         finally:
             self._in_flight -= 1
-            if not self._in_flight:
+            if self._idle is not None and not self._in_flight:
                 self._idle.set()
-
-    def _admit(self) -> None:
-        if self._stopping or self._in_flight >= self._most:
-            reason = "The collector is stopping." if self._stopping else "Too many requests at once."
-            raise TransientError(reason, retry_after=RETRY_AFTER, code="overloaded")
-        self._in_flight += 1
-        self._idle.clear()

@@ -23,6 +23,9 @@ from cdp.records import (
 )
 from cdp.streams.base import Draft, Log
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, PLANS_VIOLATED
+from ingest.enrichment.addresses import kept
+from ingest.enrichment.places import Places
+from ingest.enrichment.switches import Enrichment
 from ingest.sources.segment import Fault, Opened, Remark
 
 # Bytes of quarantined events that travel together: escaped as JSON text they may become six times as many.
@@ -43,6 +46,14 @@ class Receipt(NamedTuple):
     location: Raw = NOTHING
 
 
+def seen_from(receipt: Receipt, wanted: Enrichment, where: Places) -> Receipt:
+    """The receipt with what the source wants kept of the sender's address, and with where that is."""
+    assert receipt.ip is not None
+    location = where.of(receipt.ip) if wanted.geo and where.known else b""
+    ip = kept(receipt.ip, wanted.ip)
+    return Receipt(receipt.source, receipt.trace_id, receipt.received_at, ip, Raw(location) if location else NOTHING)
+
+
 class Partitions(NamedTuple):
     """How many partitions the topics have."""
 
@@ -56,31 +67,35 @@ class Partitions(NamedTuple):
         return cls(*map(log.partitions, (EVENTS_RAW, EVENTS_QUARANTINED, PLANS_VIOLATED)))
 
 
-def raw_drafts(
-    accepted: Sequence[tuple[str, RawEvent]], opened: Opened, receipt: Receipt, partitions: Partitions
-) -> Iterator[Draft]:
-    """One message for each partition that has events in the request, in their order."""
+def raw_batches(
+    accepted: Sequence[tuple[str, RawEvent]], opened: Opened, receipt: Receipt, partitions: int
+) -> list[tuple[int, RawBatch]]:
+    """The accepted events of a request, by partition, in their order."""
     groups: dict[int, list[RawEvent]] = {}
-    count = partitions.raw
     for key, event in accepted:
-        partition = crc32(key.encode()) % count  # `partition_of`, spared a call for each event
+        partition = crc32(key.encode()) % partitions  # `partition_of`, spared a call for each event
         if partition in groups:
             groups[partition].append(event)
         else:
             groups[partition] = [event]
-    for partition, events in groups.items():
-        batch = RawBatch(
-            receipt.source,
-            receipt.trace_id,
-            receipt.received_at,
-            events,
-            opened.sent_at,
-            receipt.ip,
-            opened.context,
-            opened.integrations,
-            receipt.location,
+    source, trace_id, received_at, ip, location = receipt
+    return [
+        (
+            partition,
+            RawBatch(
+                source, trace_id, received_at, events, opened.sent_at, ip, opened.context, opened.integrations, location
+            ),
         )
-        yield Draft(EVENTS_RAW.name, partition, encode(batch), len(events), receipt.source)
+        for partition, events in groups.items()
+    ]
+
+
+def raw_drafts(
+    accepted: Sequence[tuple[str, RawEvent]], opened: Opened, receipt: Receipt, partitions: Partitions
+) -> Iterator[Draft]:
+    """One message for each partition that has events in the request."""
+    for partition, batch in raw_batches(accepted, opened, receipt, partitions.raw):
+        yield Draft(EVENTS_RAW.name, partition, encode(batch), len(batch.events), receipt.source)
 
 
 def quarantined(faults: Iterable[Fault], opened: Opened, receipt: Receipt) -> list[QuarantinedEvent]:

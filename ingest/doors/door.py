@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from msgspec import Struct
+
 from cdp.http import trace_of
+from cdp.records import new_trace_id
 from cdp.service import Platform, Receive, Scope
 from ingest import bodies
 from ingest.answers import Answer
@@ -23,9 +26,11 @@ class Hall(NamedTuple):
     platform: Platform
     sources: Sources
     intake: Intake
+    deadlines: bodies.Deadlines
+    most_bytes: int
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True, gc=False):
     """A request at a door. Header names are in lower case."""
 
     route: Route
@@ -36,7 +41,8 @@ class Request(NamedTuple):
     @property
     def trace_id(self) -> str:
         """The sender's trace, or a fresh one."""
-        return trace_of(self.scope["headers"])
+        given = self.headers.get(b"traceparent")
+        return new_trace_id() if given is None else trace_of([(b"traceparent", given)])
 
     @property
     def address(self) -> str | None:
@@ -70,10 +76,7 @@ class Request(NamedTuple):
 
     async def body(self, hall: Hall) -> bytes:
         """The body, within the limits. Raises `InvalidError`, `SlowError`, `GoneError`."""
-        limits = hall.platform.settings.collector
-        return await bodies.read(
-            self.receive, self.headers, limit=limits.max_body_bytes, seconds=limits.body_timeout_seconds
-        )
+        return await bodies.read(self.receive, self.headers, hall.deadlines, limit=hall.most_bytes)
 
 
 class Door(Protocol):

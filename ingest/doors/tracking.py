@@ -5,6 +5,7 @@ from __future__ import annotations
 from cdp.errors import InvalidError
 from ingest.answers import Answer, succeeded
 from ingest.doors.door import Hall, Request, admitted
+from ingest.identities import HEADER, presented
 from ingest.keys import WriteKeyError
 from ingest.paths import Route
 from ingest.source import Source
@@ -32,6 +33,8 @@ class TrackingDoor:
         source = self._sources.of(write_key) if write_key else None
         opened = self._opened(request.route, await request.body(self._hall))
         source = admitted(self._source(source, opened, request), request)
+        if source.body.identity.mode != "off":
+            opened = presented(opened, request.header(HEADER))
         receipt = request.receipt(source, self._clock.now())
         taken = await self._intake.take(source, opened, receipt)
         return succeeded(receipt.trace_id, taken.results, taken.standing)

@@ -41,7 +41,8 @@ BOM = b"\xef\xbb\xbf"
 # The least bytes that a key with its value takes: `"":1` and a comma.
 BYTES_PER_KEY = 5
 # A part of so many bytes is nested at most half as deep, which every reader takes: the resolver applies the limit.
-SHALLOW_BYTES = 600
+SHALLOW_BYTES = 1_200
+OBJECT = ord("{")
 FAR_TOO_MANY = 1 << 40
 TRAITS, TRAITS_OBJECT = b'"traits"', b'"traits":{'
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
@@ -59,6 +60,7 @@ TEXTS = ("messageId", "userId", "anonymousId", "previousId", "groupId", "event",
 MOMENTS = ("timestamp", "originalTimestamp", "sentAt")
 OBJECTS = ("properties", "traits", "context", "integrations")
 # A faulty messageId may be longer than any limit; so much of it is told.
+VERIFIED = "verified"
 LONGEST_NAMED = 500
 # RudderStack's names of identifiers, where they are not ours.
 MERGE_TYPES = {"mobile": "phone"}
@@ -192,6 +194,7 @@ class Opened(NamedTuple):
     """A body, opened: its events still unjudged. `kind` is told by the path; None for a batch.
 
     `events` are its events, decoded; or None where that cannot be done at once, and `pieces` are their slices.
+    `proof` of identity stood beside them; they are `vouched` for where the door itself knows who sends.
     """
 
     pieces: list[Raw] | list[bytes]
@@ -202,11 +205,18 @@ class Opened(NamedTuple):
     integrations: Raw = NOTHING
     events: list[RawEvent] | None = None
     body: bytes = b""
+    proof: Any = None
+    vouched: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes its events are, about."""
+        return len(self.body) or sum(map(len, self.pieces))
 
 
-def made(events: Iterable[Mapping[str, Any]], *, sent_at: str | None = None) -> Opened:
-    """Events that a door made itself (each with its `type`), opened as a batch is."""
-    return Opened([_encode(event) for event in events], sent_at=sent_at)
+def made(events: Iterable[Mapping[str, Any]], *, sent_at: str | None = None, vouched: bool = False) -> Opened:
+    """Events that a door made itself (each with its `type`), opened as a batch is. `vouched`: it knows who sent."""
+    return Opened([_encode(event) for event in events], sent_at=sent_at, vouched=vouched)
 
 
 class Reading(NamedTuple):
@@ -215,6 +225,11 @@ class Reading(NamedTuple):
     accepted: list[tuple[str, RawEvent]]
     faults: list[Fault]
     remarks: Sequence[Remark] = ()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether there is anything beside accepted events."""
+        return bool(self.faults or self.remarks)
 
     def places(self) -> list[int]:
         """Of each accepted event, its place in the body."""
@@ -343,13 +358,49 @@ class SegmentReader:
         """Judge each event alone."""
         if opened.events is None:
             return self._read_pieces(opened, opened.pieces, {})
-        accepted = [(key, event) for event in opened.events if (key := self._regular(event))]
+        accepted = self._quick(opened.events, speaks_of_traits=TRAITS in opened.body)
         if len(accepted) == len(opened.events):
             return Reading(accepted, [])
         known = {id(event): key for key, event in accepted}
         regular = {place: (known[id(one)], one) for place, one in enumerate(opened.events) if id(one) in known}
         pieces = opened.pieces if opened.kind else _outer(opened.body).batch or []
         return self._read_pieces(opened, pieces, regular)
+
+    def _quick(self, events: Sequence[RawEvent], *, speaks_of_traits: bool) -> list[tuple[str, RawEvent]]:
+        """The regular ones with their keys. As `_regular`, which most events of most bodies are spared here."""
+        found: list[tuple[str, RawEvent]] = []
+        most = min(self._small, SHALLOW_BYTES)
+        is_time, regular = datetime.fromisoformat, self._regular
+        for event in events:
+            key, stamp, context, properties = (
+                event.anonymous_id or event.user_id,
+                event.timestamp,
+                event.context,
+                event.properties,
+            )
+            if (
+                key
+                and stamp
+                and event.event
+                and event.id
+                and event.type == "track"
+                and not speaks_of_traits
+                and event.sent_at is None
+                and event.original_timestamp is None
+                and len(context) + len(properties) < most
+                and not event.traits
+                and not event.integrations
+                and (not context or bytes(context)[0] == OBJECT)
+                and (not properties or bytes(properties)[0] == OBJECT)
+            ):
+                try:
+                    is_time(stamp)
+                except ValueError:
+                    continue
+                found.append((key, event))
+            elif key := regular(event):
+                found.append((key, event))
+        return found
 
     def _read_pieces(
         self, opened: Opened, pieces: Iterable[Raw | bytes], regular: Mapping[int, tuple[str, RawEvent]]
@@ -437,7 +488,8 @@ class SegmentReader:
             kind = "identify"
             key, merged = _merge(value)
             changes |= merged
-        if changes:
+        told = raw.pop(VERIFIED, None)  # not for the sender to say
+        if changes or told is not None:
             piece = _encode(raw | changes)
         try:
             head = self._header(piece)
@@ -460,6 +512,7 @@ def _limited(limits: Limits, base: type[Struct]) -> type[Any]:
     names = Annotated[str, Meta(max_length=limits.name_chars)] | None
     message_id = "id" if base is RawEvent else "message_id"
     fields: list[tuple[str, Any, Any]] = [("type", str | None, None)]
+    fields += [(VERIFIED, None, None)] if base is RawEvent else []
     fields += [(message_id, ids, msgspec.field(name="messageId", default=None))]
     fields += [(name, ids, None) for name in ("user_id", "anonymous_id", "previous_id", "group_id")]
     fields += [(name, names, None) for name in ("event", "name")]
