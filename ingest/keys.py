@@ -78,6 +78,10 @@ class Sources:
         """The source of this key, enabled or not; None where there is none."""
         return self._named.get(key)
 
+    def all(self) -> Iterable[Source]:
+        """Every source that is enabled."""
+        return [source for source in self._named.values() if source.body.enabled]
+
     def knows(self, write_key: str) -> bool:
         """Whether it is some source's write key, working or not."""
         return write_key in self._held

@@ -32,6 +32,8 @@ class Figures(Collector):
         self.events: dict[tuple[str, str], int] = defaultdict(int)
         self.violations: dict[tuple[str, str], int] = defaultdict(int)
         self.refused: dict[str, int] = defaultdict(int)
+        self.unrecorded: dict[str, int] = defaultdict(int)
+        self.identities: dict[tuple[str, str], int] = defaultdict(int)
         self.limited: dict[str, int] = defaultdict(int)
         self.in_flight: Callable[[], int] = int
         self.alone: Callable[[], bool] = bool
@@ -61,9 +63,21 @@ class Figures(Collector):
         refused = CounterMetricFamily("cdp_collector_refused", "Requests refused whole, by code.", labels=["code"])
         for code, count in self.refused.items():
             refused.add_metric([code], count)
+        unrecorded = CounterMetricFamily(
+            "cdp_collector_clicks_unrecorded", "Clicks led on whose event was lost, by reason.", labels=["reason"]
+        )
+        for reason, count in self.unrecorded.items():
+            unrecorded.add_metric([reason], count)
         appends = HistogramMetricFamily("cdp_collector_append_seconds", "Time until the log had a request durably.")
         bounds = [*map(str, BOUNDS), "+Inf"]
         appends.add_metric([], list(zip(bounds, accumulate(self._appends), strict=True)), self._seconds)
+        identities = CounterMetricFamily(
+            "cdp_collector_identities",
+            "Events of sources with signed identity: verified, anonymous, unsigned, unproven.",
+            labels=["source", "outcome"],
+        )
+        for labels, count in self.identities.items():
+            identities.add_metric(labels, count)
         limited = CounterMetricFamily(
             "cdp_collector_limited_events", "Events sent away by the limit of a write key.", labels=["source"]
         )
@@ -75,7 +89,7 @@ class Figures(Collector):
             value=float(self.alone()),
         )
         in_flight = GaugeMetricFamily("cdp_collector_in_flight", "Requests being worked on.", value=self.in_flight())
-        yield from (requests, events, violations, refused, appends, limited, alone, in_flight)
+        yield from (requests, events, violations, refused, unrecorded, appends, identities, limited, alone, in_flight)
 
 
 FIGURES = Figures()

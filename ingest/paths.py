@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from ingest.sources.segment import Kind
 
-Work = Literal["events", "pixel", "series", "settings", "source_config", "script", "cookie", "webhook"]
+Work = Literal["events", "pixel", "click", "series", "settings", "source_config", "script", "cookie", "webhook"]
 
 LETTERS: dict[str, Kind] = {
     "t": "track",
@@ -53,8 +53,11 @@ def _routes() -> dict[str, Route]:
     letters = {f"/v1/{letter}": Route(f"/v1/{letter}", "events", kind) for letter, kind in LETTERS.items()}
     batches = {path: Route(path, "events") for path in BATCHES}
     pixels = {f"/pixel/v1/{kind}": Route(f"/pixel/v1/{kind}", "pixel", kind) for kind in PIXELS}
+    pixels |= {f"/v1/pixel/{kind}": Route(f"/v1/pixel/{kind}", "pixel", kind) for kind in LETTERS.values()}
     others = {
         "/v1/m": Route("/v1/m", "series"),
+        "/v1/pixel.gif": Route("/v1/pixel.gif", "pixel"),
+        "/v1/click": Route("/v1/click", "click"),
         "/sourceConfig": Route("/sourceConfig", "source_config"),
         "/cdp.js": Route("/cdp.js", "script"),
         "/v1/id": Route("/v1/id", "cookie"),

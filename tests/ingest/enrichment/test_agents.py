@@ -1,0 +1,91 @@
+"""What user agents tell."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.enrichment.agents import Agent, agent_of, mail_proxy_of
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+ANDROID = "Mozilla/5.0 (Linux; Android 14; SM-A546E) AppleWebKit/537.36 (KHTML, like Gecko)"
+WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+PEOPLE = {
+    f"{IPHONE} Version/17.5 Mobile/15E148 Safari/604.1": ("Mobile Safari", "17.5", "iOS", "17.5", "mobile"),
+    f"{IPHONE} Mobile/15E148 Zalo iOS/573 ZaloTheme/light ZaloLanguage/vi": ("Zalo", "573", "iOS", "17.5", "mobile"),
+    f"{IPHONE} Mobile/15E148 [FBAN/FBIOS;FBAV/480.0;]": ("Facebook", "480", "iOS", "17.5", "mobile"),
+    f"{ANDROID} Chrome/130.0.0.0 Mobile Safari/537.36": ("Chrome Mobile", "130", "Android", "14", "mobile"),
+    f"{WINDOWS} Chrome/130.0.0.0 Safari/537.36": ("Chrome", "130", "Windows", "10", "desktop"),
+    f"{WINDOWS} coc_coc_browser/128.0.240 Chrome/122.0.6261.240 Safari/537.36": (
+        *("Coc Coc", "128", "Windows", "10", "desktop"),
+    ),
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15": (
+        *("Safari", "17.5", "macOS", "10.15", "desktop"),
+    ),
+    "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1": (
+        *("Mobile Safari", "16.6", "iOS", "16.6", "tablet"),
+    ),
+    "Mozilla/5.0 (Linux; Android 13; SM-X200) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36": (
+        *("Chrome", "129", "Android", "13", "tablet"),
+    ),
+    "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0.4606.128 Safari/537.36": (
+        *("Chrome", "94", "webOS", None, "tv"),
+    ),
+    "Dalvik/2.1.0 (Linux; U; Android 14; SM-A546E Build/UP1A)": (None, None, "Android", "14", "mobile"),
+}
+BOTS = {
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": "Googlebot",
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)": "facebookexternalhit",
+    "coccocbot-web/1.0 (+http://help.coccoc.com/searchengine)": "coccoc",
+    "curl/8.5.0": "curl",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36": (
+        "Headless"
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), PEOPLE.items())
+def test_people(text: str, told: tuple[str | None, ...]) -> None:
+    """Browser, system and kind of device are told of what people in Vietnam use, in-app browsers included."""
+    agent = agent_of(text)
+    found = (agent.browser.get("name"), agent.browser.get("version"), agent.os.get("name"), agent.os.get("version"))
+    assert (*found, agent.device.get("type")) == told
+    assert not agent.bot
+
+
+@pytest.mark.parametrize(("text", "name"), BOTS.items())
+def test_bots(text: str, name: str) -> None:
+    """Machines are named, and get no browser of their own."""
+    assert agent_of(text) == Agent({}, {}, {}, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "prefetch"),
+    [
+        ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "Gmail", False),
+        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "Yahoo Mail", False),
+        ("Mozilla/5.0", "Apple Mail Privacy Protection", True),
+    ],
+)
+def test_mail_services(text: str, name: str, prefetch: bool) -> None:
+    """Who fetches for a reader is neither a bot nor the reader's browser."""
+    assert mail_proxy_of(text) == (name, prefetch)
+    assert agent_of(text) == Agent({}, {}, {}, "")
+
+
+def test_models() -> None:
+    """Maker and model are told where the user agent names them, and not where it hides them."""
+    assert agent_of(f"{ANDROID} Chrome/130.0.0.0 Mobile Safari/537.36").device == {
+        "type": "mobile",
+        "manufacturer": "Samsung",
+        "model": "SM-A546E",
+    }
+    hidden = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Mobile Safari/537.36"
+    assert agent_of(hidden).device == {"type": "mobile"}
+
+
+@given(st.text(max_size=300))
+def test_any_text(text: str) -> None:
+    """No text makes it fail."""
+    agent_of(text)
