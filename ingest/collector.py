@@ -19,7 +19,6 @@ from cdp.vault import open_vault
 from ingest.answers import Answer, failed, give, preflight, refused
 from ingest.bodies import Deadlines, GoneError
 from ingest.doors.click import ClickDoor
-from ingest.doors.click import ClickDoor
 from ingest.doors.cookie import CookieDoor
 from ingest.doors.door import Door, Hall, Request
 from ingest.doors.pixel import PixelDoor
@@ -43,7 +42,6 @@ GONE = 499
 DOORS: dict[Work, Callable[[Hall], Door]] = {
     "events": TrackingDoor,
     "pixel": PixelDoor,
-    "click": ClickDoor,
     "click": ClickDoor,
     "series": SeriesDoor,
     "settings": SettingsDoor,
