@@ -90,6 +90,8 @@ UNITS = {"k": 3, "nghìn": 3, "ngàn": 3, "tr": 6, "triệu": 6, "tỷ": 9, "t�
 GAPS = re.compile(r"[\s\u00a0\u202f'’]")
 GROUPED = {".": re.compile(r"\d{1,3}(\.\d{3})+"), ",": re.compile(r"\d{1,3}(,\d{3})+")}
 LARGEST = 1e15
+# No amount and no date is written longer.
+LONGEST_VALUE = 100
 
 
 def amount(cell: Any, decimal: Decimals = "") -> int | float | None:
@@ -100,7 +102,10 @@ def amount(cell: Any, decimal: Decimals = "") -> int | float | None:
         return None
     if isinstance(cell, int | float | Decimal):
         return _number(cell)
-    written = GAPS.sub("", text(cell)).lower()
+    given = text(cell)
+    if len(given) > LONGEST_VALUE:
+        return None
+    written = GAPS.sub("", given).lower()
     negative = written.startswith(("-", "−")) or (written.startswith("(") and written.endswith(")"))
     found = AMOUNT.fullmatch(written.strip("()-−+"))
     if found is None or (found["rest"] and found["unit"] not in ("tr", "triệu")):
@@ -122,7 +127,9 @@ def currency_of(cell: Any) -> str:
 
 def decimal_of(cell: Any) -> Decimals | None:
     """Which sign an amount surely has before its fraction; "" where it surely groups thousands only; None: not told."""
-    digits = "".join(sign for sign in GAPS.sub("", text(cell)) if sign.isdigit() or sign in ".,").strip(".,")
+    digits = "".join(sign for sign in GAPS.sub("", text(cell)[:LONGEST_VALUE]) if sign.isdigit() or sign in ".,").strip(
+        ".,"
+    )
     dots, commas = digits.count("."), digits.count(",")
     if dots and commas:
         last = digits[max(digits.rfind("."), digits.rfind(","))]
@@ -157,7 +164,10 @@ def _written(digits: str, decimal: Decimals) -> Decimal | None:
 
 
 def _number(value: int | float | Decimal) -> int | float | None:
-    if value != value or not -LARGEST < float(value) < LARGEST:
+    try:
+        if not -LARGEST < float(value) < LARGEST:
+            return None
+    except (ValueError, OverflowError):
         return None
     return int(value) if value == int(value) else float(value)
 
@@ -219,10 +229,12 @@ def written_time(cell: Any, order: Order) -> datetime | None:
     if isinstance(cell, date):
         return datetime.combine(cell, time())
     if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool):
-        return _counted(float(cell))
-    written = SPACES.sub(" ", text(cell))
-    if not written:
+        number = _number(cell)
+        return None if number is None else _counted(number)
+    given = text(cell)
+    if not given or len(given) > LONGEST_VALUE:
         return None
+    written = SPACES.sub(" ", given)
     if written.replace(".", "", 1).isdigit() and written.isascii():
         return _counted(float(written)) if written[0] != "0" and len(written) < 20 else None
     return _iso(written) or _dated(written, order)
@@ -251,6 +263,8 @@ def _parts(written: str) -> list[str]:
 
 
 def _counted(value: float) -> datetime | None:
+    if not 0 < value < LARGEST:
+        return None
     if 19_000_101 <= value <= 21_001_231 and value == int(value):
         return _iso(f"{int(value)}")
     if int(value) in SERIALS:

@@ -18,6 +18,7 @@ MOVED = {
     **{"167": "37", "168": "38", "169": "39", "186": "56", "188": "58", "199": "59"},
 }
 MOBILE = re.compile(r"(?:3[2-9]|5[25689]|7[06-9]|8[1-9]|9[0-46-9])\d{7}")
+LANDLINE = re.compile(r"2\d{9}")
 REPEATED = re.compile(r"(\d)\1{6}$")
 COUNTED = ("987654321", "912345678")
 NOT_DIGITS = re.compile(r"[^\d+]")
@@ -51,14 +52,17 @@ def telephone(written: str, region: str) -> str | None:
     digits = NOT_DIGITS.sub("", written)
     if not TELEPHONE.fullmatch(written.strip()) or len(digits) < 7:
         return None
-    if region == "VN" and (mobile := _mobile(digits)):
-        return None if mobile in COUNTED or REPEATED.search(mobile) else f"+84{mobile}"
+    international = digits.startswith(("+", "00"))
+    bare = digits.removeprefix("+").removeprefix("00")
+    if bare.startswith("84") if international else region == "VN":
+        national = _vietnamese(bare, international=international)
+        return f"+84{national}" if national and not _is_made_up(national) else None
     try:
-        number = parse(f"+{digits[2:]}" if digits.startswith("00") else digits, region)
+        number = parse(f"+{bare}" if international else bare, region)
     except NumberParseException:
         return None
     found = str(format_number(number, PhoneNumberFormat.E164))
-    return found if number_type(number) in PERSONAL and not REPEATED.search(found) else None
+    return found if number_type(number) in PERSONAL and not _is_made_up(found) else None
 
 
 def trouble(written: str) -> str:
@@ -90,10 +94,15 @@ def masked(written: str) -> str:
     return " ".join(words)
 
 
-def _mobile(digits: str) -> str:
-    national = digits.removeprefix("+").removeprefix("00")
-    national = national.removeprefix("84") if len(national) >= 11 else national
-    national = national.removeprefix("0")
-    if len(national) == 10 and (prefix := MOVED.get(national[:3])):
-        national = prefix + national[3:]
-    return national if MOBILE.fullmatch(national) else ""
+def _vietnamese(bare: str, *, international: bool) -> str:
+    """The national number without its leading 0; empty for none."""
+    if bare.startswith("84") and (international or len(bare) >= 11):
+        bare = bare[2:]
+    bare = bare.removeprefix("0")
+    if len(bare) == 10 and (prefix := MOVED.get(bare[:3])):
+        bare = prefix + bare[3:]
+    return bare if MOBILE.fullmatch(bare) or LANDLINE.fullmatch(bare) else ""
+
+
+def _is_made_up(number: str) -> bool:
+    return number in COUNTED or REPEATED.search(number) is not None

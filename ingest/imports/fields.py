@@ -34,7 +34,7 @@ def _known(type_: Type, names: str) -> Known:
 WHO = {
     "user_id": _known(
         "text",
-        "ma khach hang|ma khach|ma so khach hang|so khach hang|id khach hang|khach hang id|ma kh hang"
+        "ma khach hang|ma khach|ma so khach hang|so khach hang|id khach hang|khach hang id"
         "|ma nguoi dung|ma thanh vien|customer id|customer code|customer number|customer no|client id"
         "|client code|user id|userid|account id|account|account number|tai khoan|uid|contact id"
         "|member id|buyer id|ma nguoi mua|ma tai khoan",
@@ -51,7 +51,7 @@ WHO = {
         "|so lien he|so lien lac|lien he|lien lac|dien thoai lien he|so dien thoai lien he"
         "|so dien thoai khach hang|dien thoai khach hang|customer phone|contact phone|contact number"
         "|so dien thoai nguoi nhan|dien thoai nguoi nhan|so dien thoai nguoi mua|phone 1|dien thoai 1"
-        "|so dien thoai 1|so dien thoai chinh|whatsapp|billing phone|so dt|sdt zalo",
+        "|so dien thoai 1|so dien thoai chinh|whatsapp|billing phone",
     ),
     "crm_id": _known(
         "text",
@@ -107,7 +107,7 @@ ABOUT = {
 PLACE = {
     "address": _known(
         "text",
-        "dia chi|dia chi nha|so nha|dia chi khach hang|dia chi lien he|dia chi giao hang"
+        "dia chi|d c|dia chi nha|so nha|dia chi khach hang|dia chi lien he|dia chi giao hang"
         "|dia chi nhan hang|duong|dia chi nguoi nhan|address|address 1|street|street address"
         "|shipping address|address line 1|noi o|cho o|dia chi thuong tru|dia chi cu the"
         "|dia chi chi tiet|so nha ten duong|billing address|delivery address",
@@ -122,7 +122,7 @@ PLACE = {
     ),
     "province": _known(
         "text",
-        "tinh thanh pho|tinh thanh|tinh|thanh pho|tinh tp|thanh pho tinh|province|state|city|region"
+        "tinh thanh pho|tinh thanh|tinh|thanh pho|thanh pho tinh|province|state|city|region"
         "|tinh thanh pho giao hang|city province|khu vuc|province city|noi song",
     ),
     "postal_code": _known(
@@ -227,7 +227,7 @@ ORDER = {
     ),
     "product_id": _known(
         "text",
-        "ma san pham|ma hang|ma hang hoa|ma sp|product id|product code|item id|item code|id san pham|ma mat hang",
+        "ma san pham|ma hang|ma hang hoa|product id|product code|item id|item code|id san pham|ma mat hang",
     ),
     "sku": _known(
         "text",
@@ -241,7 +241,7 @@ ORDER = {
     ),
     "quantity": _known(
         "number",
-        "so luong|so luong san pham|so luong ban|qty|quantity|lineitem quantity|units|sl ban",
+        "so luong|so luong san pham|so luong ban|qty|quantity|lineitem quantity|units",
     ),
     "price": _known(
         "number",

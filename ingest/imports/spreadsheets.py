@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -34,19 +35,13 @@ BROKEN = (
 def open_table(path: Path, mapping: Mapping) -> Grid:
     """A sheet of an XLSX file as a table. Raises `InvalidError`; `MisconfiguredError` where the package is missing."""
     _refuse_bombs(path)
-    workbook = _workbook(path)
-    try:
+    with _opened(path) as workbook:
         names = [sheet.title for sheet in workbook.worksheets if sheet.sheet_state == "visible"] or workbook.sheetnames
         name = _sheet(workbook, names, mapping.sheet)
-    finally:
-        workbook.close()
 
     def records() -> Iterator[Record]:
-        opened = _workbook(path)
-        try:
-            yield from _records(opened[name])
-        finally:
-            opened.close()
+        with _opened(path) as workbook:
+            yield from _records(workbook[name])
 
     table = Grid(records, {"format": "xlsx", "sheet": name}, mapping)
     if others := [each for each in names if each != name]:
@@ -86,19 +81,25 @@ def _few(sheet: Any) -> Iterator[Record]:
         yield record
 
 
-def _workbook(path: Path) -> Any:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         from openpyxl import load_workbook
     except ImportError:
         raise MisconfiguredError(
             "XLSX files need the package openpyxl: pip install 'streamcdp[files]', or save the sheet as CSV."
         ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    except BROKEN as error:
-        raise InvalidError(f"This is no XLSX file that can be read: {error}.", code="unreadable_file") from None
+    with path.open("rb") as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                workbook = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        except BROKEN as error:
+            raise InvalidError(f"This is no XLSX file that can be read: {error}.", code="unreadable_file") from None
+        try:
+            yield workbook
+        finally:
+            workbook.close()
 
 
 def _refuse_bombs(path: Path) -> None:

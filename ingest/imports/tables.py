@@ -18,6 +18,7 @@ from ingest.imports.mapping import MOST_COLUMNS, Format, Mapping
 # A cell beyond this many characters is cut, and its row set aside.
 LONGEST_CELL = 100_000
 LOOKED_AT = 4_096
+LONGEST_NAME = 500
 # Rows in which the heading is looked for.
 HEAD = 40
 
@@ -59,7 +60,7 @@ class Grid:
     def __init__(self, records: Callable[[], Iterator[Record]], layout: dict[str, Any], mapping: Mapping) -> None:
         self._records = records
         self.notes: list[str] = []
-        first = [record for record, _ in zip(records(), range(HEAD), strict=False)]
+        first = [(number, _short(cells)) for (number, cells), _ in zip(records(), range(HEAD), strict=False)]
         if not any(text(cell) for _, cells in first for cell in cells):
             raise InvalidError("The file has no rows.", code="empty_file")
         heading = heading_of(first, mapping.header, mapping.kind)
@@ -87,6 +88,11 @@ class Grid:
             self.notes.append("No row names the columns: they were told by their values.")
         elif heading.first > 1:
             self.notes.append(f"The columns are named in row {heading.first}; what stands above was left out.")
+
+
+def _short(cells: Sequence[Any]) -> list[Any]:
+    """Enough of each cell to tell whether it names a column."""
+    return [cell[:LONGEST_NAME] if isinstance(cell, str) else cell for cell in cells]
 
 
 def bounded(
