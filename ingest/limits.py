@@ -217,6 +217,8 @@ class Rates:
     def _lease(self, source: str, write_key: str, limit: Limit, now: int) -> Lease:
         lease = self._leases.get((source, write_key))
         if lease is None or lease.limit != limit:
+            if lease is not None and lease.filling is not None:
+                lease.filling.cancel()
             lease = Lease(f"{self._prefix}{source}:{write_key}", limit, now)
             self._leases[source, write_key] = lease
         return lease

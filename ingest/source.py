@@ -21,6 +21,7 @@ from ingest.browser.id_cookie import OfferedCookie
 from ingest.enrichment.switches import Enrichment
 from ingest.limits import Limit
 from ingest.origins import Origins, canonical
+from ingest.signatures import SignedIdentity
 from ingest.targets import RedirectHost
 from ingest.webhooks.webhook import Webhook
 
@@ -43,6 +44,9 @@ class SourceBody(BaseModel):
         max_length=100,
         description="Web pages that may send, as origins: `https://shop.vn`, `https://*.shop.vn` for its subdomains, "
         "`null` for pages without one; empty lets all. Keeps mistakes out, not attackers: who is no browser sends any.",
+    )
+    identity: SignedIdentity = Field(
+        SignedIdentity(), description="Whether events must prove whom they name: write keys are public."
     )
     limit: Limit | None = Field(None, description="How many events each of its write keys may bring; more wait.")
     enrichment: Enrichment = Field(
