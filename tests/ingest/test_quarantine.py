@@ -15,10 +15,11 @@ from cdp.clock import DAY, HOUR
 from cdp.records import QuarantinedEvent, accepted_id
 from cdp.service import Platform
 from cdp.testing import FrozenClock
+from cdp.topics import PLANS_VIOLATED
 from cdp.warehouse.rows import QuarantineRow, encode_rows, quarantine_row
 from ingest.collector import Collector
 from ingest.service import router
-from ingest.testing import Client, ensure_source, set_aside, stored
+from ingest.testing import Client, ensure_source, messages, set_aside, stored
 from tests.cdp.apps import add_token, api
 from tests.ingest.conftest import WRITE_KEY
 
@@ -119,7 +120,7 @@ async def test_a_corrected_event_is_replayed_as_if_it_had_been_good(
     original = next(event for event in await set_aside(filled.log) if event.id == event_id)
     assert (one.event.id, one.event.type, one.body) == ("m-1", "track", fixed)
     assert (one.batch.received_at, one.batch.sent_at) == (clock.now() - HOUR, "2026-11-21T08:29:00Z")
-    assert (one.batch.source, one.batch.trace_id, one.batch.ip) == ("shop", original.trace_id, "203.0.113.7")
+    assert (one.batch.source, one.batch.trace_id, one.batch.ip) == ("shop", original.trace_id, "203.0.113.0")
     assert json.loads(bytes(one.batch.context)) == BATCH["context"]
     assert json.loads(bytes(one.batch.integrations)) == BATCH["integrations"]
 
@@ -215,6 +216,15 @@ async def test_discarded_events_wait_no_longer(http: httpx.AsyncClient, filled: 
     ("method", "path", "scope"),
     [
         ("GET", "/api/v1/quarantine", "quarantine:read"),
+        ("GET", "/api/v1/quarantine/summary", "quarantine:read"),
+        ("POST", "/api/v1/quarantine/edit", "quarantine:write"),
+        ("GET", "/api/v1/sources/shop/plan", "sources:read"),
+        ("PUT", "/api/v1/sources/shop/plan", "sources:write"),
+        ("DELETE", "/api/v1/sources/shop/plan", "sources:write"),
+        ("POST", "/api/v1/sources/shop/plan/infer", "sources:read"),
+        ("POST", "/api/v1/sources/shop/plan/diff", "sources:read"),
+        ("POST", "/api/v1/sources/shop/plan/check", "sources:read"),
+        ("GET", "/api/v1/sources/shop/plan/violations", "sources:read"),
         ("GET", "/api/v1/quarantine/x", "quarantine:read"),
         ("POST", "/api/v1/quarantine/x/replay", "quarantine:write"),
         ("POST", "/api/v1/quarantine/x/discard", "quarantine:write"),
@@ -236,3 +246,173 @@ async def test_every_route_asks_for_its_scope(method: str, path: str, scope: str
     for token, status in (("", 401), ("cdp_wrong", 401), ("cdp_other", 403)):
         async with api(filled, routers=[router], token=token) as client:
             assert (await client.request(method, path, **body)).status_code == status
+
+
+# --- many at once -----------------------------------------------------------------------------------
+
+ORDERS = {"Order Completed": {"required": ["total"], "properties": {"total": {"type": "number"}}}}
+
+
+def sold(number: int, **properties: Any) -> dict[str, Any]:
+    """An order as a shop sends it."""
+    return {
+        "type": "track",
+        "event": "Order Completed",
+        "userId": "lan",
+        "messageId": f"o-{number}",
+        "properties": properties,
+    }
+
+
+@pytest.fixture
+async def planned(filled: Platform, clock: FrozenClock) -> Platform:
+    """Beside the three events: five orders set aside by a plan, of which three can be mended alike."""
+    await filled.registry.put("plan", "shop", {"mode": "quarantine", "events": ORDERS})
+    wrong = [{"amount": "5"}, {"amount": "6"}, {"amount": "7"}, {"amount": "8 đ"}, {"total": None}]
+    batch = {"batch": [sold(number, **properties) for number, properties in enumerate(wrong)]}
+    await Client(Collector(filled), WRITE_KEY).post("/v1/batch", batch)
+    await load(filled)
+    clock.advance(HOUR)
+    return filled
+
+
+MENDING = [
+    {"op": "rename", "path": "properties.amount", "to": "properties.total"},
+    {"op": "convert", "path": "properties.total", "to": "number"},
+]
+BROKEN = {"code": "plan_violation"}
+
+
+async def test_more_filters(http: httpx.AsyncClient, planned: Platform) -> None:
+    """By type, name, path whatever the item's number, messageId, and any text in it."""
+
+    async def found(**filters: Any) -> int:
+        return len((await http.get("/api/v1/quarantine", params=filters)).json()["items"])
+
+    assert await found() == 8
+    assert await found(type="track") == 7
+    assert await found(event="Order Completed") == 5
+    assert await found(path="properties.total") == 5
+    assert await found(path="batch[1].event") == await found(path="event") == 2
+    assert await found(message_id="o-3") == 1
+    assert await found(text="8 Đ") == 1
+    assert await found(text="%' OR 1=1") == 0
+    items = (await http.get("/api/v1/quarantine", params={"message_id": "o-3"})).json()["items"]
+    assert [(item["type"], item["event"], item["path"]) for item in items] == [
+        ("track", "Order Completed", "batch[3].properties.total")
+    ]
+
+
+async def test_summary(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Counts by what is asked; the same filters; most first."""
+    answer = (await http.get("/api/v1/quarantine/summary")).json()
+    assert [(item["code"], item["events"]) for item in answer["items"]] == [
+        ("plan_violation", 5),
+        ("invalid_timestamp", 1),
+        ("invalid_type", 1),
+        ("missing_event", 1),
+    ]
+    assert answer["events"] == 8
+    assert answer["items"][0]["source"] is None
+    by = {"by": ["source", "event", "path"], "code": "plan_violation"}
+    [item] = (await http.get("/api/v1/quarantine/summary", params=by)).json()["items"]
+    assert (item["source"], item["event"], item["path"], item["code"]) == (
+        "shop",
+        "Order Completed",
+        "properties.total",
+        None,
+    )
+    assert item["first_received"] == item["last_received"] == "2026-11-21T09:30:00.000Z"
+
+
+async def test_a_dry_run_shows_and_changes_nothing(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Before and after of each event, and which of them would still be refused."""
+    before = await set_aside(planned.log)
+    asked = {"where": BROKEN, "edits": MENDING, "dry_run": True}
+    answer = (await http.post("/api/v1/quarantine/edit", json=asked)).json()
+    assert answer["counts"] == {"edited": 4, "unchanged": 1}
+    results = {json.loads(one["before"])["messageId"]: one for one in answer["results"]}
+    assert json.loads(results["o-0"]["after"])["properties"] == {"total": 5}
+    assert (results["o-0"]["code"], results["o-3"]["code"]) == ("", "plan_violation")
+    assert results["o-3"]["path"] == "properties.total"
+    assert await set_aside(planned.log) == before
+
+
+async def test_edited_and_replayed_in_one_go(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Those that are good now go in, under their own ids and time; those that are not stay as they were."""
+    asked = {"where": BROKEN, "edits": MENDING, "replay": True}
+    answer = (await http.post("/api/v1/quarantine/edit", json=asked)).json()
+    assert answer["counts"] == {"replayed": 3, "refused": 2}
+    sent = {one.event.id: one.body["properties"] for one in await stored(planned.log)}
+    assert sent == {"o-0": {"total": 5}, "o-1": {"total": 6}, "o-2": {"total": 7}}
+    await load(planned)
+    left = (await http.get("/api/v1/quarantine", params=BROKEN)).json()["items"]
+    assert {json.loads(item["body"])["messageId"] for item in left} == {"o-3", "o-4"}
+    assert json.loads(left[0]["body"]) in (sold(3, amount="8 đ"), sold(4, total=None))
+    again = (await http.post("/api/v1/quarantine/edit", json=asked)).json()
+    assert again["counts"] == {"refused": 2}
+
+
+async def test_edits_are_kept(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Without a replay the corrected events wait, and can be replayed by the filter."""
+    await http.post("/api/v1/quarantine/edit", json={"where": BROKEN, "edits": MENDING})
+    await load(planned)
+    assert await stored(planned.log) == []
+    answer = (await http.post("/api/v1/quarantine/replay", json={"where": BROKEN})).json()
+    assert answer["counts"] == {"replayed": 3, "refused": 2}
+    assert len(await stored(planned.log)) == 3
+
+
+async def test_a_large_replay_goes_on_where_it_was(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Each call does its part; the cursor passes over those that are refused; in the end each was seen once."""
+    await planned.registry.put("plan", "shop", {"mode": "observe", "events": ORDERS})
+    seen: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        asked = {"where": {"status": "any"}, "limit": 3, "after": after}
+        answer = (await http.post("/api/v1/quarantine/replay", json=asked)).json()
+        seen += [one["id"] for one in answer["results"]]
+        after = answer["next"]
+    assert len(seen) == len(set(seen)) == 8
+    assert len(await stored(planned.log)) == 5
+
+
+async def test_a_replay_meets_the_plan_of_its_source(http: httpx.AsyncClient, planned: Platform) -> None:
+    """Like a fresh event: refused with the path where the plan is strict, noted where it only observes."""
+    [event_id] = [
+        item["id"] for item in (await http.get("/api/v1/quarantine", params={"message_id": "o-4"})).json()["items"]
+    ]
+    refused = await http.post(f"/api/v1/quarantine/{event_id}/replay")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "plan_violation")
+    assert refused.json()["error"]["path"] == "properties.total"
+    noted = len(await messages(planned.log, PLANS_VIOLATED))
+    await planned.registry.put("plan", "shop", {"mode": "observe", "events": ORDERS})
+    assert (await http.post(f"/api/v1/quarantine/{event_id}/replay")).status_code == 200
+    assert len(await messages(planned.log, PLANS_VIOLATED)) == noted + 1
+
+
+async def test_discarded_by_filter(http: httpx.AsyncClient, planned: Platform) -> None:
+    """A whole kind is decided about at once."""
+    answer = (await http.post("/api/v1/quarantine/discard", json={"where": BROKEN | {"text": "amount"}})).json()
+    assert answer["counts"] == {"discarded": 4}
+    await load(planned)
+    assert len(await ids(http, code="plan_violation")) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"ids": ["x"], "where": {}},
+        {"ids": []},
+        {"where": {"colour": "red"}},
+        {"where": {}, "after": "junk"},
+        {"where": {}, "edits": [{"op": "set", "path": "", "value": 1}]},
+        {"where": {}, "edits": [{"op": "explode"}]},
+        {"where": {}, "edits": []},
+    ],
+)
+async def test_a_wrong_choice_is_refused(asked: dict[str, Any], http: httpx.AsyncClient) -> None:
+    """Nothing is guessed: all events are never meant by mistake."""
+    given_ = {"edits": [{"op": "remove", "path": "a"}]} | asked
+    assert (await http.post("/api/v1/quarantine/edit", json=given_)).status_code == 400
