@@ -26,7 +26,10 @@ EXPOSED = (
     b"Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
 )
 # What SDKs send, besides what a preflight asks for: Segment, RudderStack, Jitsu, and tracing libraries in pages.
-ALLOWED = "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-write-key, x-identity-proof, traceparent"
+ALLOWED = (
+    "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-write-key, "
+    "x-identity-proof, traceparent"
+)
 HEADER_NAMES = re.compile(rb"[A-Za-z0-9-]+( *, *[A-Za-z0-9-]+)*")
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, OPTIONS, HEAD"),
