@@ -28,7 +28,7 @@ export function decided(given: any): void {
  */
 export function categories(): Answers {
   const yes = (answer: unknown): boolean => answer === true || answer === "granted";
-  if (typeof decision !== "object") return { Analytics: yes(decision), Advertising: yes(decision) };
+  if (!decision || typeof decision !== "object") return { Analytics: yes(decision), Advertising: yes(decision) };
   const found: Answers = {};
   for (const id of decision.deniedConsentIds || []) found[id] = false;
   for (const id of decision.allowedConsentIds || []) found[id] = true;
@@ -37,7 +37,7 @@ export function categories(): Answers {
   return found;
 }
 
-const rudder = (): boolean => !!(decision.allowedConsentIds || decision.deniedConsentIds);
+const rudder = (): boolean => !!(decision?.allowedConsentIds || decision?.deniedConsentIds);
 
 function allows(named: string, known: RegExp): boolean {
   const answers = categories();
@@ -71,7 +71,7 @@ export function consentContext(): Fields {
   const google = decision?.analytics_storage && decision;
   return {
     consent: { categoryPreferences: answers, ...(gpc && { gpc }), ...(google && { google }) },
-    ...(decision && rudder() && { consentManagement: decision }),
+    ...(rudder() && { consentManagement: decision }),
   };
 }
 

@@ -8,8 +8,8 @@ import { guard, later, listen } from "./guard";
 import { allow, idKnown, settle } from "./messages";
 import { option, spa, writeKey } from "./options";
 import { watchRoutes } from "./page";
-import { reclaim } from "./queue";
-import { flush, leave } from "./sender";
+import { leave, reclaim } from "./queue";
+import { flush, handOver } from "./sender";
 import { load } from "./store";
 
 type Call = [name: string, ...given: any[]];
@@ -48,12 +48,15 @@ const start = guard(() => {
   rest.forEach(call);
   if (byItself && spa !== "off") watchRoutes(() => api.page());
 
-  const end = (gone: boolean): void => {
+  const end = (): void => {
     idKnown();
-    leave(gone);
+    handOver();
   };
-  listen(window, "pagehide", () => end(true));
-  listen(document, "visibilitychange", () => document.hidden && end(false));
+  listen(window, "pagehide", () => {
+    end();
+    leave();
+  });
+  listen(document, "visibilitychange", () => document.hidden && end());
   listen(window, "pageshow", (event) => {
     if (!event.persisted) return;
     reclaim();

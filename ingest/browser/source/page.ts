@@ -1,7 +1,7 @@
 // The page that is seen, and the browser that shows it.
 
 import { version } from "../package.json";
-import { later, listen } from "./guard";
+import { guard, later, listen } from "./guard";
 import { spa } from "./options";
 import type { Fields } from "./text";
 
@@ -41,19 +41,19 @@ export function browserContext(): Fields {
 
 /** Calls `opened` when the page's own script has changed the route. */
 export function watchRoutes(opened: () => void): void {
-  const changed = (): void => {
+  const changed = guard((): void => {
     const before = here;
     here = location.href;
     if (seen === (seen = route())) return;
-    referrer = told(before);
+    if (!timer) referrer = told(before); // a route that led on at once was no page
     isTold();
     timer = later(opened, TITLED);
-  };
+  });
   for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = function (...given) {
       original.apply(this, given);
-      later(changed);
+      changed();
     };
   }
   listen(window, "popstate", changed);
@@ -63,4 +63,5 @@ export function watchRoutes(opened: () => void): void {
 /** The page has told of its route itself. */
 export function isTold(): void {
   clearTimeout(timer);
+  timer = 0;
 }

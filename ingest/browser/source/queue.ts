@@ -30,6 +30,7 @@ export interface Item {
 
 export let items: Item[] = [];
 let due = false;
+let gone = false;
 let renewal = 0;
 
 const encoder = new TextEncoder();
@@ -51,13 +52,13 @@ export function clear(): void {
   items = [];
 }
 
-/** Writes the list down; with `leaving` it belongs to whoever comes next. */
-export function write(leaving?: boolean): void {
+/** Writes the list down. Once the page has gone, the list belongs to whoever comes next. */
+export function write(): void {
   due = false;
   clearTimeout(renewal);
   const lines = items.map((one) => one.tried + " " + one.text);
-  put(OWN, lines[0] ? [leaving ? 0 : Date.now() + LEASE, ...lines].join("\n") : null);
-  if (lines[0] && !leaving) renewal = later(write, LEASE / 2);
+  put(OWN, lines[0] ? [gone ? 0 : Date.now() + LEASE, ...lines].join("\n") : null);
+  if (lines[0] && !gone) renewal = later(write, LEASE / 2);
 }
 
 /** Takes over what pages before left behind, now and when a lease has run out; calls `found` if there is something. */
@@ -81,8 +82,15 @@ export function adopt(found: () => void): void {
   if (items[0]) found();
 }
 
+/** The page goes, as far as it knows. */
+export function leave(): void {
+  gone = true;
+  write();
+}
+
 /** A page that comes back from the back/forward cache gives up what was taken over from it. */
 export function reclaim(): void {
+  gone = false;
   if (get(OWN) === null) clear();
   write();
 }

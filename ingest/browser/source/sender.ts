@@ -78,6 +78,7 @@ async function send(some: Item[]): Promise<void> {
     done = status < 500 && status !== 408 && status !== 429;
     if (done) settled(some, status);
     else wait = asked(answer.headers.get("Retry-After"));
+    await answer.text(); // only then is there room for another one that may outlive the page
   } catch { /* offline, or the answer did not come */ }
   sending--;
   mark(some, false);
@@ -114,8 +115,8 @@ export function flush(now?: boolean): void {
   if (now || !(sending || failures)) schedule(now ? 0 : SOON);
 }
 
-/** The page may end: everything that may outlive it goes now, all at once. `gone` if it does end. */
-export function leave(gone: boolean): void {
+/** The page may end: everything that may outlive it goes now, all at once. */
+export function handOver(): void {
   let room = PIECE;
   for (const item of items) if (item.busy) room -= item.bytes;
   while (!failures && mayTry()) {
@@ -124,7 +125,6 @@ export function leave(gone: boolean): void {
     if (!some[0] || room < 0) break;
     send(some);
   }
-  write(gone);
 }
 
 listen(window, "online", () => {

@@ -56,24 +56,27 @@ function place(address: string, but?: string): string | undefined {
 }
 
 let opened = performance.getEntriesByType("navigation")[0]?.name;
+let noted = "";
 
 /** Notes what brought the visitor here. First the address that was opened counts, whatever the page has made of it since,
  * and the referrer; after that, where the page itself led to. */
 export function noteTouch(): void {
   const address = opened?.startsWith(location.origin) ? opened : location.href;
-  const from = opened !== "" && place(document.referrer, location.hostname);
+  const from = noted ? undefined : place(document.referrer, location.hostname);
+  const again = address === noted;
   opened = "";
+  noted = address;
   const may = mayAdvertise(true);
   const { first, last, clicks = {}, seen = 0 } = known();
   const now = Date.now();
   const query = new URL(address).search;
   const campaign = campaignOf(query);
   const found = may ? clicksOf(query) : undefined;
-  const touch = { at: moment(), page: place(address), referrer: from || undefined, campaign, click_ids: found };
+  const touch = { at: moment(), page: place(address), referrer: from, campaign, click_ids: found };
   for (const name in found) if (clicks[name]?.[0] !== found[name]) clicks[name] = [found[name], now];
   for (const name in clicks) if (now - clicks[name][1] > LONGEST) delete clicks[name];
   // Coming back from a bank's page in the middle of a visit is no new touch.
-  const arrives = !first || campaign || found || (from && now - seen > VISIT);
+  const arrives = !first || (!again && (campaign || found || (from && now - seen > VISIT)));
   save("touch", { first: told(first || touch, may), last: told(arrives ? touch : last, may), clicks: may ? clicks : {}, seen: now });
 }
 

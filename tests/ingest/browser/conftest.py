@@ -174,10 +174,13 @@ def name_of(body: dict[str, Any]) -> str:
     return str(body.get("event") or body["type"])
 
 
+def named(name: str, bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first of that name."""
+    return next(body for body in bodies if name_of(body) == name)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(
-    grounds: Platform, gateway: Collector, pages: Pages, chromium_browser: Any
-) -> AsyncIterator[Site]:
+async def site(grounds: Platform, gateway: Collector, pages: Pages, chromium_browser: Any) -> AsyncIterator[Site]:
     """A site, open."""
     weather = Weather(gateway)
     server = HttpServer(HttpSettings(port=0))
@@ -190,6 +193,3 @@ async def site(
     weather.back.set()
     await server.stop()
     server.release()
-
-
-

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.browser.conftest import Site, name_of
+from tests.ingest.browser.conftest import Site, name_of, named
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +29,17 @@ async def test_the_story_of_a_visit(site: Site) -> None:
         }"""
     )
     found = await site.arrived(
-        "page", "page", "Early", "Later", "identify", "identify", "Order Completed", "group", "screen", "alias", "Pushed"
+        "page",
+        "page",
+        "Early",
+        "Later",
+        "identify",
+        "identify",
+        "Order Completed",
+        "group",
+        "screen",
+        "alias",
+        "Pushed",
     )
 
     assert site.troubles == []
@@ -81,7 +91,7 @@ async def test_the_same_browser_is_known_again_and_another_person_is_not(site: S
     assert await page.evaluate("cdp.group().id() || null") is None
 
     await page.evaluate("cdp.reset(); cdp.track('After')")
-    after = [body for body in await site.arrived("After", "group") if name_of(body) == "After"][0]
+    after = named("After", await site.arrived("After", "group"))
     assert after.get("userId") is None
     assert after["anonymousId"] not in (device, other)
 
@@ -141,7 +151,8 @@ async def test_options_by_address_and_under_another_name(site: Site) -> None:
         analytics = []; analytics.track = (...given) => analytics.push(["track", ...given]);
         analytics.track("Product Viewed", {{sku: 1}}); const kept = analytics;
         </script>
-        <script async src="{site.collector}/cdp.js?writeKey={site.write_key}&global=analytics&autoPage=false"></script>"""
+        <script async src="{site.collector}/cdp.js?writeKey={site.write_key}&global=analytics&autoPage=false">
+        </script>"""
     page = await site.tab(site.put(html), wait="!!analytics.version")
     await page.evaluate("kept.track('By the stub', {})")
     found = await site.arrived("Product Viewed", "By the stub")

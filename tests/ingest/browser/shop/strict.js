@@ -1,0 +1,1 @@
+(window.cdp = window.cdp || []).push(["track", "By its own script"]);
