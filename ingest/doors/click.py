@@ -3,7 +3,7 @@
     link ─► target allowed? ─┬─► record, for a second at most ─► 302
                              └─► 400, a page without any link
 
-Where a link leads is decided by the hosts that sources name (`redirect_hosts`), never by the link: see `ingest.targets`.
+Where a link leads is decided by the hosts that sources name (`redirect_hosts`), never by the link (`ingest.targets`).
 Whoever clicked is led on whatever becomes of the event; one that is lost is counted and logged.
 """
 

@@ -200,8 +200,17 @@ PIXEL: dict[int | str, dict[str, Any]] = {
     200: {"description": "An image of one transparent dot; it comes with each refusal too.", "content": GIF},
     400: {"description": "The event cannot be read.", "content": GIF},
     401: {"description": "No source has this write key.", "content": GIF},
-    404: {"model": NotTaken, "description": "There are only `track` and `page`."},
+    403: {"description": "This source takes no events from this web page.", "content": GIF},
+    404: {"model": NotTaken, "description": "There is no such type."},
+    429: {"description": "The write key brings too many.", "content": GIF},
     503: {"description": "Not durable now.", "content": GIF},
+}
+CLICK: dict[int | str, dict[str, Any]] = {
+    302: {"description": "On to the target.", "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}}},
+    400: {
+        "description": "No source allows the target: nothing is recorded, and the page names no address.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    },
 }
 Answered = Annotated[Response, Depends(handed_over)]
 WriteKeyQuery = Annotated[str, Query(alias="writeKey", description="The write key.")]
@@ -239,6 +248,61 @@ async def pixel(
     write_key: WriteKeyQuery = "",
 ) -> Response:
     """An event in a query string, for e-mails: `event=Opened&anonymousId=…&properties.campaign=tet`. Answers a GIF."""
+    return answer
+
+
+@router.get(
+    "/v1/pixel.gif",
+    summary="Send an event as an image, e-mail opens above all",
+    response_class=Response,
+    responses=PIXEL,
+)
+async def mail_pixel(
+    answer: Answered,
+    write_key: WriteKeyQuery = "",
+    kind: Annotated[
+        str, Query(alias="type", description="`track`, `page` or `identify`; `track` with an `event` or an `email_id`.")
+    ] = "page",
+    event: Annotated[str, Query(description="What happened; `Email Opened` with an `email_id`.")] = "",
+    user_id: Annotated[str, Query(alias="userId", description="Who; a stranger without.")] = "",
+    email_id: Annotated[str, Query(description="Which mail; short for `properties.email_id`.")] = "",
+) -> Response:
+    """An event in a query string; `properties.…`, `traits.…` and `context.…` nest at their dots. Answers a GIF.
+
+    What the headers tell of the browser goes into the context; a mail service that fetches images for its readers is
+    flagged there. HEAD records nothing.
+    """
+    return answer
+
+
+@router.get(
+    "/v1/pixel/{kind}", summary="Send an event as an image, as Segment has it", response_class=Response, responses=PIXEL
+)
+async def segment_pixel(
+    answer: Answered,
+    kind: Annotated[
+        str,
+        Path(pattern=f"^({'|'.join(LETTERS.values())})$", description="The event's type.", examples=["track"]),
+    ],
+    coded: Annotated[str, Query(alias="data", description="Base64 of the event as JSON, its `writeKey` inside.")] = "",
+) -> Response:
+    """Segment's pixel: the whole event in `data`. Answers a GIF."""
+    return answer
+
+
+@router.get(
+    "/v1/click", summary="Record a click and lead on", status_code=302, response_class=Response, responses=CLICK
+)
+async def click(
+    answer: Answered,
+    url: Annotated[str, Query(description="Where the link leads, percent-encoded; its host in `redirect_hosts`.")],
+    write_key: WriteKeyQuery = "",
+    pass_id: Annotated[str, Query(description="`1` hands the anonymous id on to the page, as `cdp_aid`.")] = "",
+) -> Response:
+    """A link in an ad or an e-mail. Takes what `/v1/pixel.gif` takes beside; click ids and utm_… are handed on.
+
+    The visitor is led on whatever becomes of the event. HEAD records nothing.
+    """
     return answer
 
 

@@ -279,7 +279,7 @@ async def test_the_envelope_of_a_single_event(client: Client, log: Any, clock: F
     [one] = await stored(log)
     assert reply.json() == {"success": True, "trace_id": trace}
     assert (one.batch.source, one.batch.trace_id, one.batch.received_at) == ("shop", trace, clock.now())
-    assert (one.batch.ip, one.batch.sent_at) == ("203.0.113.7", "2026-11-21T08:30:00Z")
+    assert (one.batch.ip, one.batch.sent_at) == ("203.0.113.0", "2026-11-21T08:30:00Z")
     assert len(one.event.id) == 32, "a messageId is made where there is none"
 
 
@@ -315,7 +315,7 @@ async def test_results_tell_what_was_kept_aside(client: Client, log: Any) -> Non
         reply.json()["trace_id"],
     )
     assert kept.sent_at == "2023-11-14T22:13:20.000Z"
-    assert json.loads(kept.beside) == {"context": {"consent": {}}, "ip": "203.0.113.7"}
+    assert json.loads(kept.beside) == {"context": {"consent": {}}, "ip": "203.0.113.0"}
     assert len(await stored(log)) == 1
 
 

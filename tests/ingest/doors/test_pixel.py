@@ -92,7 +92,7 @@ async def test_mail_services(visitor: Client, log: Any) -> None:
         "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
     ):
         await load(visitor, userId="lan", email_id="1", headers={"User-Agent": agent})
-    found = [one for one in await stored(log)]
+    found = await stored(log)
     assert [one.body["context"]["mail_proxy"] for one in found] == [
         {"name": "Apple Mail Privacy Protection", "prefetch": True},
         {"name": "Gmail", "prefetch": False},

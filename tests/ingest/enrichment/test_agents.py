@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ingest.enrichment.agents import Agent, agent_of, mail_proxy_of
 
+WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 ANDROID = "Mozilla/5.0 (Linux; Android 14; SM-A546E) AppleWebKit/537.36 (KHTML, like Gecko)"
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -20,10 +21,10 @@ PEOPLE = {
     f"{WINDOWS} coc_coc_browser/128.0.240 Chrome/122.0.6261.240 Safari/537.36": (
         *("Coc Coc", "128", "Windows", "10", "desktop"),
     ),
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15": (
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/17.5 Safari/605.1.15": (
         *("Safari", "17.5", "macOS", "10.15", "desktop"),
     ),
-    "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1": (
+    f"Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) {WEBKIT} Version/16.6 Mobile/15E148 Safari/604.1": (
         *("Mobile Safari", "16.6", "iOS", "16.6", "tablet"),
     ),
     "Mozilla/5.0 (Linux; Android 13; SM-X200) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36": (
@@ -81,7 +82,7 @@ def test_models() -> None:
         "manufacturer": "Samsung",
         "model": "SM-A546E",
     }
-    hidden = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Mobile Safari/537.36"
+    hidden = f"Mozilla/5.0 (Linux; Android 10; K) {WEBKIT} Chrome/130.0.0.0 Mobile Safari/537.36"
     assert agent_of(hidden).device == {"type": "mobile"}
 
 
