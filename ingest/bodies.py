@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -88,23 +88,55 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], deadlines: Dead
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
+    arrival: Any = receive()
+    try:
+        pending = arrival.send(None)
+    except StopIteration as there:  # as the body of most requests is: nobody need be watched
+        message = there.value
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or message["type"] == "http.disconnect":
+            body = await _watched(_rest(message, receive, limit), deadlines)
+    else:
+        body = await _watched(_rest(_Begun(arrival, pending), receive, limit), deadlines)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return unzipped(body, limit=limit) if encoding else body
+
+
+class _Begun:
+    """A coroutine that has run to its first wait, to be awaited to its end."""
+
+    def __init__(self, coroutine: Any, pending: Any) -> None:
+        self._coroutine = coroutine
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        pending = self._pending
+        try:
+            while True:
+                try:
+                    value = yield pending
+                except BaseException as error:
+                    pending = self._coroutine.throw(error)
+                else:
+                    pending = self._coroutine.send(value)
+        except StopIteration as done:
+            return done.value
+
+
+async def _watched(work: Coroutine[Any, Any, bytes], deadlines: Deadlines) -> bytes:
+    """What the work returns. Raises `SlowError` after the deadline."""
     task = asyncio.current_task()
     assert task is not None
     deadlines.begin(task)
     try:
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body") or message["type"] == "http.disconnect":
-            body = await _rest(message, receive, limit)
+        return await work
     except asyncio.CancelledError:
         if deadlines.was_late(task):
             raise SlowError(f"The body did not arrive within {deadlines.seconds:g} s.") from None
         raise
     finally:
         deadlines.end(task)
-    if len(body) > limit:
-        raise _too_large(limit)
-    return unzipped(body, limit=limit) if encoding else body
 
 
 def _encoding(named: bytes) -> bytes:
@@ -119,6 +151,9 @@ def _encoding(named: bytes) -> bytes:
 
 
 async def _rest(message: Any, receive: Receive, limit: int) -> bytes:
+    """The body from this message on, which may still be on its way."""
+    if isinstance(message, _Begun):
+        message = await message
     parts, size = [], 0
     while message["type"] != "http.disconnect":
         parts.append(message.get("body", b""))

@@ -30,7 +30,7 @@ from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.limits import Rates, default_limit
 from ingest.metrics import FIGURES
-from ingest.paths import Route, Work, is_file, is_ours, route_of
+from ingest.paths import Work, is_file, is_ours, route_of
 
 log = structlog.get_logger(__name__)
 
@@ -102,9 +102,8 @@ class Collector:
         else:
             name = route.name
             request = Request(route, scope, headers, receive)
-            refusal = self._refusal(request, scope["method"])
             try:
-                answer = refusal or await self._answered(route, request)
+                answer = self._refusal(request, scope["method"]) or await self._answered(request)
             except GoneError:
                 FIGURES.requests[name, GONE] += 1
                 return
@@ -126,17 +125,17 @@ class Collector:
             return failed(TransientError(reason, retry_after=RETRY_AFTER, code="overloaded"))
         return None
 
-    async def _answered(self, route: Route, request: Request) -> Answer:
+    async def _answered(self, request: Request) -> Answer:
         self._in_flight += 1
         try:
-            return await self._doors[route.work].answer(request)
+            return await self._doors[request.route.work].answer(request)
         except GoneError:
             raise
         except CdpError as error:
             FIGURES.refused[error.code] += 1
             return failed(error)
         except Exception as error:
-            log.exception("collector.failed", route=route.name)
+            log.exception("collector.failed", route=request.route.name)
             return failed(CdpError(str(error)))
         finally:
             self._in_flight -= 1

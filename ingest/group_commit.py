@@ -53,12 +53,13 @@ class GroupCommit:
         self._under_way: set[asyncio.Task[None]] = set()
         self._called = False
 
-    async def append(
+    def append(
         self, source: str, batches: Sequence[tuple[int, RawBatch]], others: Sequence[Draft] = (), *, size: int = 0
-    ) -> None:
-        """Return once the batches (each with its partition of events.raw) and the other drafts are durable.
+    ) -> asyncio.Future[CdpError | None]:
+        """Take the batches (each with its partition of events.raw) and the other drafts along.
 
-        `size`: about how many bytes the batches are. Raises `CdpError` as `Log.append` does.
+        Returns what tells, once all of them are durable, None; or the error that `Log.append` raised. `size`: about how
+        many bytes the batches are.
         """
         for partition, batch in batches:
             place = (source, partition)
@@ -77,8 +78,7 @@ class GroupCommit:
         if not self._called and len(self._under_way) < MOST_UNDER_WAY:
             self._called = True
             loop.call_soon(self._leave)
-        if (error := await future) is not None:
-            raise error
+        return future
 
     def _leave(self) -> None:
         """Append what has gathered. Called once the requests that are ready in this turn of the loop have been read."""

@@ -101,7 +101,9 @@ class Intake:
         batches = raw_batches(taken, opened, receipt, self._partitions.raw)
         results, drafts = self._set_aside(source, reading, opened, receipt) if reading.is_mixed else (NONE, NONE)
         if batches or drafts:
-            await self._log.append(source.key, batches, drafts, size=opened.size)
+            error = await self._log.append(source.key, batches, drafts, size=opened.size)
+            if error is not None:
+                raise error
         FIGURES.events[source.key, "accepted"] += len(taken)
         return Taken(len(taken), results, standing)
 

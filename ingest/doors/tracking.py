@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cdp.errors import InvalidError
 from ingest.answers import Answer, succeeded
+from ingest.bodies import read
 from ingest.doors.door import Hall, Request, admitted
 from ingest.identities import HEADER, presented
 from ingest.keys import WriteKeyError
@@ -16,7 +17,7 @@ class TrackingDoor:
     """Takes events. The hot path of the product."""
 
     def __init__(self, hall: Hall) -> None:
-        self._hall = hall
+        self._deadlines, self._most_bytes = hall.deadlines, hall.most_bytes
         self._sources = hall.sources
         self._intake = hall.intake
         self._clock = hall.platform.clock
@@ -31,7 +32,8 @@ class TrackingDoor:
         """
         write_key = self._sources.basic(request.headers.get(b"authorization", b""))
         source = self._sources.of(write_key) if write_key else None
-        opened = self._opened(request.route, await request.body(self._hall))
+        body = await read(request.receive, request.headers, self._deadlines, limit=self._most_bytes)
+        opened = self._opened(request.route, body)
         source = admitted(self._source(source, opened, request), request)
         if source.body.identity.mode != "off":
             opened = presented(opened, request.header(HEADER))

@@ -1,4 +1,4 @@
-"""Tests of group commit: everything arrives once, each waits for its own, and a failure is that of all who shared it."""
+"""Tests of group commit: everything arrives once, each waits for its own, and who travels together fails together."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def batch(number: int, source: str = "web") -> RawBatch:
     return RawBatch(source, f"t{number}", number, [accepted_event({"userId": "u"}, f"m{number}")])
 
 
+async def brought(commit: GroupCommit, source: str, batches: list[tuple[int, RawBatch]], size: int = 0) -> None:
+    """Append, and wait until it is durable."""
+    if (error := await commit.append(source, batches, size=size)) is not None:
+        raise error
+
+
 def arrived(log: Slow) -> list[tuple[str, int, str]]:
     """Source, partition and messageId of every event, in the order of the log; what each draft says of itself is so."""
     found = []
@@ -64,7 +70,7 @@ def test_everything_arrives_once_and_in_order(requests: list[tuple[str, int, int
         async def bring(number: int, source: str, partition: int, turns: int) -> None:
             for _ in range(turns):
                 await asyncio.sleep(0)
-            await commit.append(source, [(partition, batch(number, source))], size=10)
+            await brought(commit, source, [(partition, batch(number, source))], size=10)
             assert (source, partition, f"m{number}") in arrived(log)
 
         await asyncio.gather(*(bring(number, *request) for number, request in enumerate(requests)))
@@ -78,7 +84,7 @@ async def test_requests_that_come_together_travel_together() -> None:
     """Of many requests at once, those of one source and partition are one message."""
     log = Slow()
     commit = GroupCommit(log)  # type: ignore[arg-type]
-    await asyncio.gather(*(commit.append("web", [(0, batch(number))]) for number in range(50)))
+    await asyncio.gather(*(brought(commit, "web", [(0, batch(number))]) for number in range(50)))
     assert [len(drafts) for drafts in log.appends] == [1]
 
 
@@ -87,7 +93,7 @@ async def test_a_message_stays_of_bounded_size(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(group_commit, "MESSAGE_BYTES", 100)
     log = Slow()
     commit = GroupCommit(log)  # type: ignore[arg-type]
-    await asyncio.gather(*(commit.append("web", [(0, batch(number))], size=30) for number in range(10)))
+    await asyncio.gather(*(brought(commit, "web", [(0, batch(number))], size=30) for number in range(10)))
     assert [draft.records for draft in log.appends[0]] == [4, 4, 2]
     assert [name for *_, name in arrived(log)] == [f"m{number}" for number in range(10)]
 
@@ -97,7 +103,7 @@ async def test_a_refusal_is_for_those_who_shared_it() -> None:
     log = Slow()
     commit = GroupCommit(log)  # type: ignore[arg-type]
     log.refuse = TransientError("The disk is full.")
-    together = [asyncio.create_task(commit.append("web", [(0, batch(number))])) for number in range(3)]
+    together = [asyncio.create_task(brought(commit, "web", [(0, batch(number))])) for number in range(3)]
     await asyncio.sleep(0)
     together[1].cancel()
     results = await asyncio.gather(*together, return_exceptions=True)
@@ -105,5 +111,5 @@ async def test_a_refusal_is_for_those_who_shared_it() -> None:
     assert commit.trouble == "The disk is full."
 
     log.refuse = None
-    await commit.append("web", [(0, batch(9))])
+    await brought(commit, "web", [(0, batch(9))])
     assert (commit.trouble, [name for *_, name in arrived(log)]) == ("", ["m9"])
