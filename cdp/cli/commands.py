@@ -26,6 +26,7 @@ from cdp.cli import (
     status,
     tail,
     up,
+    webhooks,
 )
 from cdp.cli.command import AsJson
 from cdp.cli.output import Output
@@ -53,6 +54,7 @@ for commands in (
     destinations.syncs,
     sources.app,
     keys.app,
+    webhooks.app,
     quarantine.app,
     identity.app,
 ):
