@@ -37,9 +37,7 @@ def try_payload(
     file: Annotated[Path, typer.Argument(help="The body as the platform sends it, JSON or a form.")],
     preset: Annotated[str | None, typer.Option(help="Name of a preset.")] = None,
     source: Annotated[str | None, typer.Option(help="Key of a source, whose preset and mapping are taken.")] = None,
-    header: Annotated[
-        list[str] | None, typer.Option(help="A header, `Name: value`; may be repeated.")
-    ] = None,
+    header: Annotated[list[str] | None, typer.Option(help="A header, `Name: value`; may be repeated.")] = None,
 ) -> None:
     """Print the events that a payload would become. Nothing is stored."""
     try:

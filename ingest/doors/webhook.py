@@ -112,22 +112,24 @@ class WebhookDoor:
         fetch, token = webhook.fetch, webhook.access_token
         if fetch is None or token is None:
             return items, None
-        gate = asyncio.Semaphore(FETCHED_AT_ONCE)
+        gate, errors = asyncio.Semaphore(FETCHED_AT_ONCE), list[NotFetchedError]()
 
-        async def fetched(item: Item) -> Item | NotFetchedError:
+        async def fetched(item: Item) -> Item | None:
             if not holds(fetch.when, item.scope):
                 return item
             async with gate:
+                if errors:  # all will come again: ask no more of who is away
+                    return None
                 try:
                     node_id = scalar_text(expression(fetch.id)(item.scope))
                     node = await self._graph.node(node_id, fetch.fields, token.get_secret_value())
                 except NotFetchedError as error:
-                    return error
+                    errors.append(error)
+                    return None
             return item._replace(scope={**item.scope, "fetched": node})
 
         found = await asyncio.gather(*map(fetched, items))
-        errors = [one for one in found if isinstance(one, NotFetchedError)]
-        return [one for one in found if isinstance(one, Item)], errors[0] if errors else None
+        return [item for item in found if item is not None], errors[0] if errors else None
 
 
 def _handshake(webhook: Webhook, payload: Payload, source: Source) -> Handshake | None:

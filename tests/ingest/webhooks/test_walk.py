@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from cdp.cli.commands import run
 from cdp.clock import SystemClock
 from cdp.settings import Settings
 from cdp.wiring import running
+from ingest.webhooks.presets import presets
 from tests.ingest.webhooks.senders import Case, case, definition
 from tests.waiting import eventually
 
@@ -21,8 +27,10 @@ PEOPLE = [("zalo_user_id", "246845883529197922"), ("email", "lan.nguyen@example.
 class Shop:
     """The running product, and platforms that send to it."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, token: str) -> None:
         self._client = client
+        self.url = str(client.base_url)
+        self.token = token
 
     async def define(self, preset: str) -> None:
         """A source of the preset's name."""
@@ -55,9 +63,10 @@ async def shop(settings: Settings) -> AsyncIterator[Shop]:
     anywhere = settings.model_copy(update={"http": settings.http.model_copy(update={"port": 0})})
     async with running(anywhere, ROLES, say=lambda _: None) as service:
         begin = service.credentials
-        headers = {"Authorization": f"Bearer {begin.admin_token}"}
+        token = begin.admin_token or ""
+        headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=begin.url, headers=headers, timeout=30) as client:
-            yield Shop(client)
+            yield Shop(client, token)
 
 
 async def test_platforms_tell_of_one_person(shop: Shop) -> None:
@@ -89,3 +98,25 @@ async def test_platforms_tell_of_one_person(shop: Shop) -> None:
 
 def _names(profile: Any) -> set[str]:
     return {one["name"] for one in profile["events"]}
+
+
+async def test_the_command_line_tries_a_payload(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`cdp webhook try` prints what a file would become, by a preset or by a source; `presets` lists the platforms."""
+    await shop.define("pos")
+    file = tmp_path / "sale.json"
+    file.write_bytes(case("pos", "a sale").body)
+
+    async def said(*words: str) -> Any:
+        monkeypatch.setattr(sys, "argv", ["cdp", "webhook", *words, "--json", "--url", shop.url, "--token", shop.token])
+        with pytest.raises(SystemExit) as ended:
+            await asyncio.to_thread(run)
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert [one["name"] for one in await said("presets")] == list(presets())
+    assert (await said("preset", "stripe"))["title"] == "Stripe"
+    for words in (("--preset", "pos"), ("--source", "pos", "--header", "X-Any: thing")):
+        [one] = (await said("try", str(file), *words))["events"]
+        assert (one["outcome"], one["event"]["event"]) == ("accepted", "Order Completed")
