@@ -29,7 +29,7 @@ from cdp.testing import FrozenClock
 from cdp.warehouse.base import Warehouse
 from tests.clickhouse_http import ClickHouseServer
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.npm"]
 if importlib.util.find_spec("tests.kafka"):
     pytest_plugins.append("tests.kafka")
 

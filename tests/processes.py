@@ -116,10 +116,14 @@ class Installation:
         return f"http://127.0.0.1:{self.api_port}"
 
     def start(self) -> None:
-        """Start everything and wait until it is ready."""
-        for process in self.processes.values():
-            process.start()
-        self.wait_ready()
+        """Start everything and wait until it is ready; what does not get ready is stopped."""
+        try:
+            for process in self.processes.values():
+                process.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop everything as Ctrl-C does."""

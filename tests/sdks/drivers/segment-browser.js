@@ -1,0 +1,4 @@
+import { AnalyticsBrowser } from "@segment/analytics-next";
+import { performing } from "./page.js";
+
+performing(({ url, write_key: writeKey, options }) => AnalyticsBrowser.load({ writeKey, cdnURL: url }, options));
