@@ -1,4 +1,4 @@
-"""What is wrong with JSON that has only been passed through: numbers that no double can hold, and nesting too deep.
+"""What is wrong with JSON that has only been passed through: broken UTF-8, numbers no double can hold, deep nesting.
 
 One `1e400` in a document makes ClickHouse's JSON functions see all of it as empty, and few readers take any depth, so
 an event with such a part must be kept apart. To find one, a text is not decoded: it is reduced to what matters, and
@@ -40,6 +40,8 @@ def flaw(text: bytes, *, depth: int) -> Flaw | None:
 
     Raises `DecodeError` for what is no JSON, `RecursionError` for what nobody can read.
     """
+    if not text.isascii() and (broken := _broken(text)) is not None:
+        return Flaw("invalid_utf8", f"Not valid UTF-8 from byte {broken} of it.")
     if not fits(text) and (path := misfit(text)) is not None:
         return Flaw("number_out_of_range", "A number that no double can hold.", path)
     if text.count(b"{") + text.count(b"[") > depth and measure(_any(text))[0] > depth:
@@ -76,6 +78,14 @@ def misfit(text: bytes, levels: int = 64) -> str | None:
             if (path := misfit(bytes(inner), levels - 1)) is not None:
                 return step + path
         return ""
+    return None
+
+
+def _broken(text: bytes) -> int | None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error.start
     return None
 
 

@@ -7,12 +7,12 @@ goes to the log: ids, names and times are read, everything else keeps its bytes.
 mended where senders are known to err (ids as numbers, epoch times, PHP's empty arrays, half an emoji); what still fails
 becomes a fault with its path. So whoever reads an accepted event can rely on this:
 
-- the whole body is valid UTF-8, and its nesting, keys and bytes are within the limits;
+- its keys and bytes are within the limits;
 - ids and names are text, null or absent; times are text that `datetime.fromisoformat` reads, null or absent;
 - `properties`, `traits`, `context`, `integrations` and `context.traits` are objects or absent.
 
-That no number in them is too large for a double, and that short parts are not nested deeper than the limit, is seen to
-by the resolver (`cdp.soundness`).
+Whether the bytes passed through are valid UTF-8, hold no number too large for a double, and are not nested too deep, is
+seen to by the resolver (`cdp.soundness`): nobody reads them before.
 
 No bytes make anything here raise.
 """
@@ -23,16 +23,18 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError
 
 from cdp import clock
 from cdp.records import NOTHING, EventType, PlanMode, RawEvent
-from cdp.settings import CollectorSettings
 from cdp.soundness import measure, misfit
 from ingest.sources.slices import CutError, TooManyError, TooManyTokensError, elements, members
+
+if TYPE_CHECKING:
+    from cdp.settings import CollectorSettings
 
 Kind = EventType | Literal["merge"]
 EVENT_TYPES = frozenset(get_args(EventType))
@@ -299,7 +301,7 @@ class SegmentReader:
         except (DecodeError, UnicodeDecodeError, RecursionError):
             return None
         fit = outer.batch is not None and len(outer.batch) <= self._limits.batch_events
-        return outer if fit and _is_utf8(body) else None
+        return outer if fit else None
 
     def open_single(self, body: bytes, kind: Kind) -> Opened | Refusal:
         """A body that is one event of a kind → that event."""
@@ -311,7 +313,7 @@ class SegmentReader:
         write_key = ""
         if len(event.write_key):
             write_key, event.write_key = _plain(event.write_key), NOTHING
-        if kind == "merge" or not _is_utf8(body):
+        if kind == "merge":
             return Opened([body], kind, write_key, event.sent_at)
         event.type = kind
         return Opened([body], kind, write_key, event.sent_at, events=[event], body=body)
@@ -429,7 +431,7 @@ class SegmentReader:
     def _regular(self, event: RawEvent) -> str:
         """The quick way, for an event with nothing to mend: its partition key. "" sends it the slow way.
 
-        Of a body that is valid UTF-8. It accepts nothing that the slow way would not accept as it is.
+        It accepts nothing that the slow way would mend.
         """
         kind, key = event.type, event.anonymous_id or event.user_id
         if not key or not event.id or not (event.event if kind == "track" else _missing(event, kind, key) is None):
@@ -638,16 +640,6 @@ def _moment_of(raw: Raw) -> str | None:
         return moment_text(_any(raw)) or None
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _is_utf8(body: bytes) -> bool:
-    if body.isascii():
-        return True
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _has_plain_traits(context: bytes) -> bool:

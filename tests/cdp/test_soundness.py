@@ -78,3 +78,16 @@ def test_flaws_of_depth_are_those_that_measure_finds(value: Any, depth: int) -> 
     """A text is too deep when its value is."""
     found = flaw(json.dumps(value).encode(), depth=depth)
     assert (found is not None and found.code == "too_deep") == (measure(value)[0] > depth)
+
+
+@given(st.binary(max_size=40))
+def test_broken_characters_are_flaws(text: bytes) -> None:
+    """A part that is no UTF-8 is kept apart, and nothing else is for its characters."""
+    part = b'{"x":"' + text.replace(b'"', b"").replace(b"\\", b"") + b'"}'
+    try:
+        part.decode()
+    except UnicodeDecodeError:
+        found = flaw(part, depth=32)
+        assert found is not None and found.code == "invalid_utf8"
+    else:
+        assert (found := flaw(part, depth=32)) is None or found.code != "invalid_utf8"
