@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from typing import Any
 import httpx
 import uvloop
 
-from tests.load import client, payload
+from tests.load import client, instructions, payload, stages
 from tests.processes import ADMIN_TOKEN, WRITE_KEY, Embedded, Process, free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -45,6 +46,8 @@ def main() -> None:
     figures = {
         "machine": machine(),
         "collector": collector(scale, arguments.kafka),
+        "stages": stages.costs(),
+        "instructions": instructions.ratio() if instructions.is_possible() else None,
         "pipeline": pipeline(scale),
         "latency": latency(max(20, int(200 * scale))),
         "idle": idle(),
@@ -54,21 +57,39 @@ def main() -> None:
 
 # --- the collector --------------------------------------------------------------------------------
 
+REFERENCE = "bare uvicorn"
+ROUNDS = 5
+
 
 def collector(scale: float, kafka: str | None) -> dict[str, dict[str, float]]:
-    """CPU µs per event of a bare ASGI answer and of our collector, single posts and batches of 100."""
+    """CPU µs per event, and times the reference's of the same round, for single posts and batches of 100."""
     singles = [client.request("/v1/track", payload.single(n), write_key=WRITE_KEY) for n in range(int(20_000 * scale))]
     batches = [client.request("/v1/batch", payload.batch(n), write_key=WRITE_KEY) for n in range(int(2_000 * scale))]
-    servers: dict[str, Callable[[Path], Server]] = {"bare uvicorn": bare, "collector, SQLite log": sqlite_collector}
+    servers: dict[str, Callable[[Path], Server]] = {
+        REFERENCE: served("bare"),
+        "FastAPI + pydantic": served("fastapi"),
+        "collector, no log": served("nolog"),
+        "collector, SQLite log": sqlite_collector,
+    }
+    if shutil.which("node"):
+        servers["Node http + JSON.parse"] = node
     if kafka:
         servers["collector, Kafka log"] = lambda folder: kafka_collector(folder, kafka)
+        servers["FastAPI + send() to Kafka"] = served("naive", kafka)
     rounds: dict[str, dict[str, list[float]]] = {name: {"single": [], "batch": []} for name in servers}
     with open_servers(servers) as running:
-        for _ in range(3):
+        for _ in range(ROUNDS):
             for name, server in running.items():
                 rounds[name]["single"].append(server.cost(singles, events=1, connections=64))
                 rounds[name]["batch"].append(server.cost(batches, events=100, connections=8))
-    return {name: {kind: statistics.median(costs) for kind, costs in kinds.items()} for name, kinds in rounds.items()}
+    return {name: _figures(costs, rounds[REFERENCE]) for name, costs in rounds.items()}
+
+
+def _figures(costs: dict[str, list[float]], reference: dict[str, list[float]]) -> dict[str, float]:
+    figures = {kind: statistics.median(found) for kind, found in costs.items()}
+    for kind, found in costs.items():
+        figures[f"{kind} ratio"] = statistics.median(a / b for a, b in zip(found, reference[kind], strict=True))
+    return figures
 
 
 class Server:
@@ -104,12 +125,25 @@ def open_servers(servers: dict[str, Callable[[Path], Server]]) -> Iterator[dict[
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def bare(folder: Path) -> Server:
-    """uvicorn around an app that only reads and answers."""
+def served(name: str, *more: str) -> Callable[[Path], Server]:
+    """One of `tests.load.served`."""
+
+    def start(folder: Path) -> Server:
+        port = free_port()
+        return _started([sys.executable, "-m", "tests.load.served", name, str(port), *more], port)
+
+    return start
+
+
+def node(folder: Path) -> Server:
+    """The peer in JavaScript."""
     port = free_port()
-    arguments = ["-m", "uvicorn", "tests.load.bare:app", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
-    process = subprocess.Popen([sys.executable, *arguments, "--no-access-log", "--log-level", "error"])
-    wait_for(f"http://127.0.0.1:{port}/")
+    return _started(["node", str(Path(__file__).with_name("node.mjs")), str(port)], port)
+
+
+def _started(command: list[str], port: int) -> Server:
+    process = subprocess.Popen(command)
+    wait_listening(port)
 
     def stop() -> None:
         process.terminate()
@@ -275,6 +309,18 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def wait_listening(port: int, *, timeout: float = 60) -> None:
+    """Wait until somebody listens."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"nobody listens on port {port} after {timeout:g} s")
+
+
 def wait_for(url: str, *, timeout: float = 60) -> None:
     """Wait until the address answers 200."""
     end = time.monotonic() + timeout
@@ -324,18 +370,22 @@ def machine() -> dict[str, Any]:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
-    reference = figures["collector"]["bare uvicorn"]
     lines = [
         ", ".join(f"{name} {value}" for name, value in figures["machine"].items()),
         "",
-        "| collector, CPU µs/event | single post | × bare | batch of 100 | × bare |",
+        "| CPU µs/event | single post | × bare | batch of 100 | × bare |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {name} | {cost['single']:.1f} | {cost['single'] / reference['single']:.2f} "
-        f"| {cost['batch']:.2f} | {cost['batch'] / reference['batch']:.1f} |"
+        f"| {name} | {cost['single']:.1f} | {cost['single ratio']:.2f} "
+        f"| {cost['batch']:.2f} | {cost['batch ratio']:.1f} |"
         for name, cost in figures["collector"].items()
     ]
+    lines += ["", "| of a batch's event, in the collector | µs | × orjson.loads |", "| --- | ---: | ---: |"]
+    full = figures["stages"]["orjson.loads"]
+    lines += [f"| {name} | {cost:.2f} | {cost / full:.2f} |" for name, cost in figures["stages"].items()]
+    if (counted := figures["instructions"]) is not None:
+        lines += ["", f"Instructions of decode and judge, by callgrind: {counted:.2f} × those of orjson.loads."]
     lines += ["", "| the whole product, embedded | |", "| --- | ---: |"]
     for part in ("pipeline", "latency", "idle"):
         lines += [f"| {name} | {value:,.1f} |" for name, value in figures[part].items()]
