@@ -18,6 +18,8 @@ def _words(text: str) -> frozenset[str]:
 MASKED = "***"
 ANY_KEY = "*"
 LONGEST_SHOWN = 64
+# So much of a text is looked at: the patterns below take long over what is much longer.
+LONGEST_READ = 500
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Words of a field's name that tell of a person or a secret, whatever else it says.
@@ -64,17 +66,14 @@ LONG_DIGITS = re.compile(r"\d{3,}")
 
 def is_personal(path: Sequence[str]) -> bool:
     """Whether a field holds personal data or a secret by its name. `path`: the names that lead to it, its own last."""
-    name = path[-1] if path else ""
-    plain = _folded(name)
+    plain = _folded(path[-1]) if path else ""
     words = {word.lower() for word in WORD.findall(plain)}
     compact = "".join(character for character in plain.lower() if character.isalnum())
-    if words & PERSONAL or compact in PERSONAL:
+    if words & PERSONAL or compact in PERSONAL or (words & {"id", "ids", "uuid", "guid"} and words & PEOPLE):
         return True
     if words & THINGS:
         return False
     if COMPACT.search(compact):
-        return True
-    if words & {"id", "ids", "uuid", "guid"} and words & PEOPLE:
         return True
     return bool(words & {"name", "names"}) and not any(
         {word.lower() for word in WORD.findall(_folded(one))} & THINGS for one in path[:-1]
@@ -85,12 +84,12 @@ def looks_personal(text: str) -> bool:
     """Whether a text holds what looks like an e-mail address, a number of a phone or card, an IP or a token."""
     if ISO_TIME.fullmatch(text):
         return False
-    return any(pattern.search(text) for pattern in (EMAIL, DIGITS, IPV4, IPV6, TOKEN))
+    return any(pattern.search(text[:LONGEST_READ]) for pattern in (EMAIL, DIGITS, IPV4, IPV6, TOKEN))
 
 
 def looks_like_a_name(text: str) -> bool:
     """Whether a text is written as people's names are."""
-    return CAPITALISED.fullmatch(unicodedata.normalize("NFC", text)) is not None
+    return CAPITALISED.fullmatch(unicodedata.normalize("NFC", text[:LONGEST_READ])) is not None
 
 
 def example(path: Sequence[str], value: Any, *, of_a_person: bool = False) -> str:
@@ -105,16 +104,16 @@ def example(path: Sequence[str], value: Any, *, of_a_person: bool = False) -> st
     if isinstance(value, int | float):
         return MASKED if _is_number_of_a_phone(value) else repr(value)
     text = str(value)
-    if found := ADDRESS.fullmatch(text):
+    if found := ADDRESS.match(text[:LONGEST_READ]):
         return MASKED if looks_personal(found[3]) else f"{found[1]}{found[3]}/…"
-    if looks_personal(text) or (of_a_person and looks_like_a_name(text)):
-        return MASKED
-    return text if len(text) <= LONGEST_SHOWN else f"… ({len(text)} characters)"
+    if len(text) > LONGEST_SHOWN:
+        return f"… ({len(text)} characters)"
+    return MASKED if looks_personal(text) or (of_a_person and looks_like_a_name(text)) else text
 
 
 def key(name: str) -> str:
     """The name of a field as it may be shown: a name that is itself data becomes `*`, and numbers in it `#`."""
-    if looks_personal(name) or len(name) > LONGEST_SHOWN:
+    if len(name) > LONGEST_SHOWN or looks_personal(name):
         return ANY_KEY
     return LONG_DIGITS.sub("#", name)
 
@@ -125,5 +124,5 @@ def _is_number_of_a_phone(value: float) -> bool:
 
 def _folded(name: str) -> str:
     """Without diacritics: `Số điện thoại` → `So dien thoai`."""
-    plain = name.replace("đ", "d").replace("Đ", "D")
+    plain = name[:LONGEST_READ].replace("đ", "d").replace("Đ", "D")
     return "".join(one for one in unicodedata.normalize("NFD", plain) if not unicodedata.combining(one))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 Path = tuple[str, ...]
 
 ITEMS = "[]"
+TYPES: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+}
 # How far a value is followed, and how many items of a list.
 DEPTH = 6
 MOST_ITEMS = 20
@@ -25,20 +31,7 @@ FORMATS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 def type_of(value: Any) -> str:
     """The type of a decoded value, as JSON Schema names it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case dict():
-            return "object"
-    return "array"
+    return TYPES.get(type(value), "array")
 
 
 def format_of(text: str) -> str:
@@ -46,21 +39,26 @@ def format_of(text: str) -> str:
     return next((name for name, pattern in FORMATS if pattern.fullmatch(text)), "")
 
 
-def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def places(value: Any, path: Path = ()) -> list[tuple[Path, Any]]:
     """Every value inside an object, with the names that lead to it; `[]` stands for the items of a list.
 
     No deeper than DEPTH levels, and of a list the first MOST_ITEMS items.
     """
-    if path:
-        yield path, value
-    if len(path) >= DEPTH:
-        return
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from places(inner, (*path, name))
-    elif isinstance(value, list):
-        for inner in islice(value, MOST_ITEMS):
-            yield from places(inner, (*path, ITEMS))
+    found: list[tuple[Path, Any]] = []
+    level = [(path, value)]
+    for _ in range(DEPTH):
+        inner = []
+        for place, one in level:
+            if isinstance(one, dict):
+                inner += [((*place, name), each) for name, each in one.items()]
+            elif isinstance(one, list):
+                items = (*place, ITEMS)
+                inner += [(items, each) for each in one[:MOST_ITEMS]]
+        if not inner:
+            break
+        found += inner
+        level = inner
+    return found
 
 
 def text_of(path: Path) -> str:

@@ -106,3 +106,41 @@ FROM quarantine
 WHERE id IN {ids:Array(String)}
 ORDER BY changed_at DESC
 LIMIT 1 BY id;
+
+-- name: catalogue_events
+-- Every event that was stored, by source, type and (of track events) name; from the cursor on.
+SELECT
+    source,
+    type,
+    if(type = 'track', name, '') AS event,
+    count() AS events,
+    toUnixTimestamp64Milli(min(received_at)) AS first_seen,
+    toUnixTimestamp64Milli(max(received_at)) AS last_seen
+FROM events
+WHERE {source:String} IN ('', source)
+    AND {type:String} IN ('', type)
+    AND ({event:String} = '' OR (type = 'track' AND name = {event:String}))
+    AND (source, type, if(type = 'track', name, ''))
+        > ({after_source:String}, {after_type:String}, {after_event:String})
+GROUP BY source, type, event
+ORDER BY source, type, event
+LIMIT {limit:UInt32};
+
+-- name: catalogue_fields
+-- What is known of the fields of an event, or of a type of events. A path of '' counts the events looked at.
+SELECT
+    source,
+    path,
+    sum(seen) AS seen_in,
+    toUnixTimestamp64Milli(min(first_seen)) AS first_seen_at,
+    toUnixTimestamp64Milli(max(last_seen)) AS last_seen_at,
+    arraySort(groupUniqArrayArray(types)) AS all_types,
+    arraySort(groupUniqArrayArray(formats)) AS all_formats,
+    arraySort(groupUniqArrayArray(8)(examples)) AS some_examples
+FROM catalogue
+WHERE {source:String} IN ('', source)
+    AND type = {type:String}
+    AND event = {event:String}
+GROUP BY source, path
+ORDER BY source, path
+LIMIT 100000;

@@ -8,12 +8,12 @@ from cdp.service import Offer, Wing
 from ingest.collector import Collector
 from ingest.enrichment.enricher import SourceEnricher
 from ingest.imports.importer import Importer
-from ingest.routes import imports, plans, quarantine, sources, tracking, webhooks
+from ingest.routes import catalogue, imports, plans, quarantine, sources, tracking, webhooks
 
 router = APIRouter()
 # Imports before tracking: both know /v1/import.
-for part in (sources.router, plans.router, quarantine.router, imports.router, tracking.router, webhooks.router):
-    router.include_router(part)
+for part in (sources, plans, catalogue, quarantine, imports, tracking, webhooks):
+    router.include_router(part.router)
 
 WING = Wing(
     "ingest",

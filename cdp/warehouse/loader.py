@@ -6,7 +6,7 @@
 One turn:
 
 1. sort      records into rows by table, and into the profiles that they are about
-2. skip      events whose place in events.raw is stored already
+2. skip      events whose place in events.raw is stored already; of the others some are looked at for the catalogue
 3. insert    all tables; an event that ClickHouse refuses is set aside alone, in `quarantine` and on events.quarantined
 4. touch     profiles.touched, also for what was skipped: a crash may have come between 3 and 4
 
@@ -63,8 +63,10 @@ from cdp.topics import (
     Topic,
 )
 from cdp.warehouse.base import BLOCK_BYTES, BLOCK_ROWS, QUERIES, ROWS_REFUSED, Warehouse
+from cdp.warehouse.catalogue import Learner
 from cdp.warehouse.rows import (
     TABLES,
+    CatalogueRow,
     DeliveryRow,
     EventRow,
     QuarantineRow,
@@ -96,6 +98,8 @@ LIMIT = 10_000
 PACE = 0.1
 # Seconds that giving partitions up waits for the turn under way, so that the next owner reads back what is final.
 PATIENCE = 20.0
+# Seconds that what was learnt for the catalogue may wait, unless it is new.
+LEARNT_WAITS = 1.0
 
 READS = (EVENTS_RESOLVED, EVENTS_QUARANTINED, PLANS_VIOLATED, IDENTITY_CHANGES, SEGMENTS_CHANGES, DELIVERIES)
 
@@ -207,6 +211,9 @@ class Loader:
         self._prefix = prefix
         self._pace = pace
         self._progress: dict[int, Progress] = {}
+        self._learner = Learner()
+        self._learnt_at = 0.0
+        self._later: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
 
     async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
@@ -219,6 +226,7 @@ class Loader:
         try:
             async with asyncio.timeout(PATIENCE), self._busy:
                 self._forget(places)
+                await self._store_learnt()
         except TimeoutError:
             log.warning("loader.turn_outlives_its_partitions")
             self._forget(places)
@@ -235,6 +243,7 @@ class Loader:
                 await self._load(messages)
             except BaseException:
                 self._progress.clear()  # an insert may have been stored or not: read back before the next
+                self._learner.forget()
                 raise
             await asyncio.sleep(begun + self._pace - now())
 
@@ -248,6 +257,7 @@ class Loader:
         fresh = {  # 2. skip
             partition: await self._fresh(partition, events) for partition, events in turn.events.items()
         }
+        turn.rows[CatalogueRow] = self._learnt(chain.from_iterable(fresh.values()))
         refused = turn.refused + await self._store(fresh, turn.rows)  # 3. insert
         if refused:
             await self._set_aside(refused)
@@ -296,15 +306,40 @@ class Loader:
             *(self._insert(kind, some) for kind, some in others.items()),
         )
         for row, reason in chain.from_iterable(rest):
-            # A trait is in its event as well. Any other row is our own making: it must not be passed over.
-            if not isinstance(row, TraitRow):
+            # A trait is in its event as well, and the catalogue tells of events: any other row is our own making, and
+            # must not be passed over.
+            if not isinstance(row, TraitRow | CatalogueRow):
                 raise PermanentError(f"The warehouse refuses a row of {TABLES[type(row)]}: {reason}")
-            log.error("loader.trait_refused", anchor_id=row.anchor_id, message_id=row.message_id)
+            log.error("loader.row_refused", table=TABLES[type(row)])
         return [
             Refused(row.log_partition, events[row.log_partition, row.log_offset, row.log_index], reason)
             for row, reason in refused
             if isinstance(row, EventRow)
         ]
+
+    def _learnt(self, events: Iterable[ResolvedEvent]) -> list[Row]:
+        """Learn from events for the catalogue. Returns what is to be stored now; what else there is is stored later."""
+        now = asyncio.get_running_loop().time()
+        self._learner.learn(events)
+        if self._learner.urgent or now - self._learnt_at >= LEARNT_WAITS:
+            self._learnt_at = now
+            return list(self._learner.take())
+        if self._learner.waits and (self._later is None or self._later.done()):
+            self._later = asyncio.create_task(self._store_later(), name="loader:catalogue")
+        return []
+
+    async def _store_later(self) -> None:
+        await asyncio.sleep(LEARNT_WAITS)
+        async with self._busy:
+            await self._store_learnt()
+
+    async def _store_learnt(self) -> None:
+        """Store what waits. Where that fails, it is learnt anew from later events: nobody waits for it."""
+        try:
+            await self._insert(CatalogueRow, list(self._learner.take()))
+        except (TransientError, PermanentError) as error:
+            log.warning("loader.catalogue_unstored", reason=error.message)
+            self._learner.forget()
 
     async def _insert(self, kind: type[Row], some: Sequence[Row]) -> list[tuple[Row, str]]:
         """Insert rows of a kind, halving what is too large or refused. Returns the refused rows with the reason."""
