@@ -7,7 +7,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from crawlerdetect import CrawlerDetect
     from ua_parser import Result
 
 MEMORY = 1 << 14
@@ -29,6 +28,10 @@ DEVICES = (
     ("desktop", re.compile(r"Windows NT|Macintosh|X11|CrOS|Linux")),
 )
 DALVIK = "Dalvik/"
+# Programs in which people read their mail, which crawlerdetect takes for machines: their opens are a person's.
+MAIL_CLIENTS = re.compile(r"Microsoft Outlook|\bOutlook-(?:iOS|Android)/")
+# What an engine without backtracking cannot look for.
+LOOKAROUND = re.compile(r"\(\?<?[=!]")
 # Makers and models that stand for not knowing: browsers hide the model as K.
 UNKNOWN = frozenset({"K", "Smartphone", "Tablet", "Generic", "iOS-Device"})
 
@@ -83,15 +86,51 @@ def mail_proxy_of(text: str) -> MailProxy | None:
 
 def bot_of(text: str) -> str:
     """The name of the crawler, scanner or program whose user agent this is; "" for a person's."""
-    detector = _detector()
-    return (detector.get_matches() or "bot") if detector.is_crawler(text) else ""
+    return "" if MAIL_CLIENTS.search(text) else _machines().name_of(text.strip())
+
+
+class Machines:
+    """The patterns of crawlerdetect, all looked for at once.
+
+    Python's own alternation of 1,400 patterns takes 0.1 to 2 ms for a user agent, and most for those of in-app
+    browsers, which are many; the engine behind ua-parser takes about 15 µs, whatever comes.
+    """
+
+    def __init__(self) -> None:
+        from crawlerdetect.providers import crawlers, exclusions
+        from ua_parser.lazy import UserAgentMatcher
+        from ua_parser.regex import Resolver
+
+        # What tells nothing, such as "Safari/…", goes first, as crawlerdetect does it.
+        self._vain = re.compile("|".join(exclusions.data), re.IGNORECASE)
+        quick = [pattern for pattern in crawlers.data if not LOOKAROUND.search(pattern)]
+        self._quick = Resolver(([UserAgentMatcher(f"(?i)({pattern})") for pattern in quick], [], []))
+        slow = [pattern for pattern in crawlers.data if LOOKAROUND.search(pattern)]
+        self._slow = re.compile("|".join(slow) or r"(?!)", re.IGNORECASE)
+
+    def name_of(self, text: str) -> str:
+        """The word that the first pattern that fits finds; "" where none does."""
+        from ua_parser import Domain
+
+        telling = self._vain.sub("", text)
+        if not telling:
+            return ""
+        if found := self._quick(telling, Domain.USER_AGENT).user_agent:
+            return _word(telling, found.family)
+        slow = self._slow.search(telling)
+        return _word(telling, slow[0]) if slow else ""
+
+
+def _word(text: str, part: str) -> str:
+    """The whole word that a part of the text stands in."""
+    before, _, after = text.partition(part)
+    word = re.findall(r"[\w.-]*$", before)[0] + part + re.findall(r"^[\w.-]*", after)[0]
+    return word.strip(" /;,()").partition("/")[0] or "bot"
 
 
 @cache
-def _detector() -> CrawlerDetect:
-    from crawlerdetect import CrawlerDetect
-
-    return CrawlerDetect()
+def _machines() -> Machines:
+    return Machines()
 
 
 def _browser(text: str, told: Result) -> dict[str, str]:

@@ -89,12 +89,18 @@ def fetched_by_mail(event: dict[str, Any], header: Callable[[bytes], str]) -> bo
 
 
 def opened_mail(event: dict[str, Any]) -> None:
-    """Name an image's event that says neither what nor of what type it is: an open of a mail, else a view of a page."""
+    """Name an image's event that says neither what nor of what type it is: an open of a mail, else a view of a page.
+
+    A page's URL goes to where the Segment spec has it.
+    """
     properties = event.get("properties")
     mail = isinstance(properties, dict) and "email_id" in properties
     event.setdefault("type", "track" if mail or event.get("event") else "page")
     if event["type"] == "track" and mail:
         event.setdefault("event", "Email Opened")
+    page = event.get("context", {}).get("page") if isinstance(event.get("context"), dict) else None
+    if event["type"] == "page" and isinstance(page, dict) and "url" in page:
+        _put(event, ["properties", "url"], page["url"])
 
 
 def somebody(event: dict[str, Any], known: str = "") -> None:

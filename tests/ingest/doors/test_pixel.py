@@ -64,7 +64,7 @@ async def test_a_page_without_script(visitor: Client, log: Any) -> None:
     assert (await load(visitor, headers=BROWSER)).status == 200
     assert (await load(visitor, headers=BROWSER)).status == 200
     found = await stored(log)
-    assert [one.event.type for one in found] == ["page", "page"]
+    assert [(one.event.type, one.body["properties"]) for one in found] == [("page", {"url": BROWSER["Referer"]})] * 2
     assert len({one.body["anonymousId"] for one in found}) == 2
 
 
