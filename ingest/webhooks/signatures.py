@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from cdp import clock
 from cdp.errors import ForbiddenError
@@ -59,7 +59,9 @@ class PublicKeyError(ValueError):
 
 Content = Annotated[str, Field(max_length=500), AfterValidator(readable(pieces))]
 ExpressionText = Annotated[str, Field(max_length=1_000), AfterValidator(readable(expression))]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=4_000)]
+# Pydantic calls secrets write-only; answers have a mask in their place.
+SHOWN = {"type": "string", "format": "password", "minLength": 1, "maxLength": 4_000}
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=4_000), WithJsonSchema(SHOWN)]
 
 
 class Signature(BaseModel):
