@@ -12,6 +12,7 @@ import typer
 
 from cdp import __version__
 from cdp.cli import (
+    catalogue,
     demo,
     destinations,
     doctor,
@@ -19,6 +20,7 @@ from cdp.cli import (
     identity,
     imports,
     keys,
+    plans,
     profiles,
     quarantine,
     segments,
@@ -55,7 +57,9 @@ for commands in (
     sources.app,
     keys.app,
     webhooks.app,
+    plans.app,
     quarantine.app,
+    catalogue.app,
     identity.app,
 ):
     app.add_typer(commands)
