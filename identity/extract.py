@@ -99,6 +99,9 @@ class Person(NamedTuple):
 
 
 NOBODY = Context()
+# What senders write for no traits; anything else that is no object would be lost.
+NO_TRAITS = (b"null", b"[]", b'""')
+TRAITS_REFUSED = Refused("invalid_type", "`context.traits` must be an object.", "context.traits")
 UNIDENTIFIABLE = Refused(
     "unidentifiable",
     "Nothing in it says whose it is: userId and anonymousId are missing or placeholders, and nothing else identifies.",
@@ -142,6 +145,8 @@ class Extractor:
     def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
         context = _from_where(merged(bytes(event.context), bytes(batch.context)), batch)
         inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
+        if len(inner.traits) and (nested := bytes(inner.traits))[:1] != b"{" and nested not in NO_TRAITS:
+            return TRAITS_REFUSED
         user_id, anonymous_id = scalar(event.user_id).strip(), scalar(event.anonymous_id).strip()
         previous = scalar(event.previous_id).strip() if event.type == "alias" else ""
         person = self._person_of(event, inner, user_id, previous)

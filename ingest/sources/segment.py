@@ -9,7 +9,7 @@ becomes a fault with its path. So whoever reads an accepted event can rely on th
 
 - its keys and bytes are within the limits;
 - ids and names are text, null or absent; times are text that `datetime.fromisoformat` reads, null or absent;
-- `properties`, `traits`, `context`, `integrations` and `context.traits` are objects or absent.
+- `properties`, `traits`, `context` and `integrations` are objects or absent.
 
 Whether the bytes passed through are valid UTF-8, hold no number too large for a double, and are not nested too deep, is
 seen to by the resolver (`cdp.soundness`): nobody reads them before.
@@ -46,7 +46,6 @@ BYTES_PER_KEY = 5
 SHALLOW_BYTES = 1_200
 OBJECT = ord("{")
 FAR_TOO_MANY = 1 << 40
-TRAITS, TRAITS_OBJECT = b'"traits"', b'"traits":{'
 # A body beyond this size may hide millions of elements; one with more commas than that is cut with a limit.
 CROWDED_BYTES, CROWDED_COMMAS = 1_000_000, 200_000
 # Events beyond the limit of one request are quarantined, beyond this multiple of it the request is refused.
@@ -360,7 +359,7 @@ class SegmentReader:
         """Judge each event alone."""
         if opened.events is None:
             return self._read_pieces(opened, opened.pieces, {})
-        accepted = self._quick(opened.events, speaks_of_traits=TRAITS in opened.body)
+        accepted = self._quick(opened.events)
         if len(accepted) == len(opened.events):
             return Reading(accepted, [])
         known = {id(event): key for key, event in accepted}
@@ -368,7 +367,7 @@ class SegmentReader:
         pieces = opened.pieces if opened.kind else _outer(opened.body).batch or []
         return self._read_pieces(opened, pieces, regular)
 
-    def _quick(self, events: Sequence[RawEvent], *, speaks_of_traits: bool) -> list[tuple[str, RawEvent]]:
+    def _quick(self, events: Sequence[RawEvent]) -> list[tuple[str, RawEvent]]:
         """The regular ones with their keys. As `_regular`, which most events of most bodies are spared here."""
         found: list[tuple[str, RawEvent]] = []
         most = min(self._small, SHALLOW_BYTES)
@@ -386,7 +385,6 @@ class SegmentReader:
                 and event.event
                 and event.id
                 and event.type == "track"
-                and not speaks_of_traits
                 and event.sent_at is None
                 and event.original_timestamp is None
                 and len(context) + len(properties) < most
@@ -441,7 +439,7 @@ class SegmentReader:
             size += self._size(event.traits)
         if len(event.integrations):
             size += self._size(event.integrations)
-        if size > self._small or (TRAITS in (context := bytes(event.context)) and not _has_plain_traits(context)):
+        if size > self._small:
             return ""
         try:
             if event.timestamp is not None:
@@ -640,11 +638,6 @@ def _moment_of(raw: Raw) -> str | None:
         return moment_text(_any(raw)) or None
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _has_plain_traits(context: bytes) -> bool:
-    """Whether `traits` in it is surely an object."""
-    return context.count(TRAITS) == context.count(TRAITS_OBJECT)
 
 
 # --- mending --------------------------------------------------------------------------------------

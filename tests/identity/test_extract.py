@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from cdp import clock
+from cdp.enrichers import Enrichers
 from cdp.records import RawBatch, RawEvent
 from cdp.testing import accepted_event
 from identity.extract import MOST_IDENTIFIERS, Extracted, Extractor, Refused, merged, moment
@@ -208,6 +209,53 @@ def test_the_senders_address_is_only_the_persons_in_a_client() -> None:
     assert json.loads(bytes(extract(given_one, ip="203.0.113.9").context))["ip"] == "198.51.100.1"
 
 
+def test_where_the_person_is_comes_with_the_address() -> None:
+    """So does the location of the address, also where the address itself is not kept; never where it is another's."""
+    hue, browser = Raw(b'{"city":"Hu\xe1\xba\xbf"}'), {"userAgent": "x"}
+    told = {"ip": "203.0.113.0", "location": {"city": "Huế"}}
+
+    def context(own: dict[str, Any], **around: Any) -> Any:
+        body = {"type": "track", "userId": "lan", "event": "x", "context": own}
+        return json.loads(bytes(extract(body, location=hue, **around).context))
+
+    assert context(browser, ip="203.0.113.0") == browser | told
+    assert context(browser) == browser | {"location": {"city": "Huế"}}
+    assert context({"library": "server"}, ip="203.0.113.0") == {"library": "server"}
+    given_one = browser | {"ip": "198.51.100.1"}
+    assert context(given_one, ip="203.0.113.0") == given_one
+    placed = browser | {"location": {"city": "Vinh"}}
+    assert context(placed, ip="203.0.113.0") == placed | {"ip": "203.0.113.0"}
+
+
+class Everything:
+    """An enricher that writes over all it may."""
+
+    name = "everything"
+
+    def enrich(self, source: str, kind: str, context: bytes, properties: bytes) -> tuple[bytes, bytes]:
+        other = b'{"traits":{"email":"other@example.com"},"device":{"id":"d"},"externalIds":[],"name":"Other"}'
+        return other, other
+
+
+def test_enrichers_decide_nobody() -> None:
+    """Whatever an enricher adds, whose the event is, when and what it was called stay as they were."""
+    body = {
+        "type": "page",
+        "userId": "lan",
+        "anonymousId": DEVICE,
+        "properties": {"name": "Giá"},
+        "context": {"ip": "x"},
+    }
+    event, batch = raw_event(body), RawBatch("web", "t", NOW, [])
+    plain, enriched = (
+        Extractor(Policy(), one).extract(event, batch) for one in (Enrichers(), Enrichers([Everything()]))
+    )
+    assert isinstance(plain, Extracted)
+    assert isinstance(enriched, Extracted)
+    assert enriched != plain
+    assert enriched._replace(properties=plain.properties, context=plain.context) == plain
+
+
 # -- time
 
 
@@ -314,6 +362,32 @@ def test_no_bytes_raise(part: bytes) -> None:
     """A part that is no JSON is refused, or does not matter."""
     event = RawEvent("track", "m", user_id="lan", properties=Raw(part), context=Raw(part))
     assert isinstance(EXTRACTOR.extract(event, RawBatch("web", "t", NOW, [])), Extracted | Refused)
+
+
+@pytest.mark.parametrize(
+    ("traits", "code"), [([], ""), ("", ""), (None, ""), ("Lan", "invalid_type"), ([1], "invalid_type")]
+)
+def test_traits_that_are_no_object_are_not_lost(traits: Any, code: str) -> None:
+    """What senders write for no traits is taken so; anything else in their place keeps the event apart."""
+    event = raw_event({"type": "track", "event": "E", "userId": "lan", "context": {"traits": traits}})
+    found = EXTRACTOR.extract(event, RawBatch("web", "t", NOW, []))
+    assert (found.code if isinstance(found, Refused) else "") == code
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "path"),
+    [
+        (b'{"a":[1e999]}', "number_out_of_range", "properties.a[0]"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, "too_deep", "properties"),
+        (b'{"a":"\xff"}', "invalid_utf8", "properties"),
+    ],
+)
+def test_parts_nobody_read_before_are_looked_at(part: bytes, code: str, path: str) -> None:
+    """What the collector passed on unread and nobody could store is refused, with the path to it."""
+    event = RawEvent("track", "m", user_id="lan", event="E", properties=Raw(part))
+    found = EXTRACTOR.extract(event, RawBatch("web", "t", NOW, []))
+    assert isinstance(found, Refused)
+    assert (found.code, found.path) == (code, path)
 
 
 def test_objects_merge_shallowly() -> None:
