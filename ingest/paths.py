@@ -28,7 +28,7 @@ FILE = re.compile(rb"(?:^|&)kind=")
 BUILD = re.compile(r"/cdp/([0-9a-f]+)\.js")
 SLASHES = re.compile(r"/{2,}")
 # What is answered here even where nothing is: so that a web page can read the 404.
-OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig|cdp)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
+OURS = re.compile(r"/+(?:(?:v1|beacon|pixel|projects|sourceConfig|cdp|api/s)(?:/|$)|(?:b|batch|cdp\.js)/*$)")
 
 
 class Route(NamedTuple):
@@ -51,6 +51,11 @@ class Route(NamedTuple):
 def _routes() -> dict[str, Route]:
     singles = {f"/v1/{kind}": Route(f"/v1/{kind}", "events", kind) for kind in KINDS}
     letters = {f"/v1/{letter}": Route(f"/v1/{letter}", "events", kind) for letter, kind in LETTERS.items()}
+    jitsu = {
+        f"/api/s/{way}{kind}": Route(f"/api/s/{way}{kind}", "events", kind)
+        for kind in LETTERS.values()
+        for way in ("", "s2s/")
+    }
     batches = {path: Route(path, "events") for path in BATCHES}
     pixels = {f"/pixel/v1/{kind}": Route(f"/pixel/v1/{kind}", "pixel", kind) for kind in PIXELS}
     pixels |= {f"/v1/pixel/{kind}": Route(f"/v1/pixel/{kind}", "pixel", kind) for kind in LETTERS.values()}
@@ -62,7 +67,7 @@ def _routes() -> dict[str, Route]:
         "/cdp.js": Route("/cdp.js", "script"),
         "/v1/id": Route("/v1/id", "cookie"),
     }
-    return singles | letters | batches | pixels | others
+    return singles | letters | jitsu | batches | pixels | others
 
 
 ROUTES = _routes()
