@@ -16,6 +16,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from cdp import wiring
+from cdp.enrichers import Enrichers
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.service import Health, Offer, Platform, Receive, Scope, Send, Wing
 from cdp.settings import Settings
@@ -276,6 +277,27 @@ async def test_roles_start_from_the_end_of_the_walk_and_stop_from_its_beginning(
             roles = (await http.get("/api/v1/status", headers=token)).json()["roles"]
     assert [role["name"] for role in roles] == ["collector", "resolver", "loader"]
     assert book[3:] == ["-collector", "-resolver", "-loader"]
+
+
+async def test_every_wings_enrichers_are_there_for_roles(
+    anywhere: Settings, book: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that is built finds what the wings add to events, whichever wing it is of."""
+    found: list[Any] = []
+
+    def build(platform: Platform) -> Recorder:
+        found.extend(platform.enrichers)
+        return Recorder("resolver", book)
+
+    first: Any = Enrichers()
+    second: Any = Enrichers()
+    wings = [
+        Wing("identity", {"resolver": Offer(build)}, enricher=lambda _: second),
+        Wing("ingest", enricher=lambda _: first),
+    ]
+    monkeypatch.setattr(wiring, "wings", lambda: wings)
+    async with running(anywhere, ["resolver"], say=silent):
+        assert found == [second, first]
 
 
 async def test_a_lone_gateway_serves_its_paths_and_orchestrators(anywhere: Settings, book: list[str]) -> None:
