@@ -62,7 +62,7 @@ def _check_page(allowed: Any, request: Request, *, named: bool) -> None:
 def _brought(body: bytes) -> dict[str, Any]:
     try:
         decoded = msgspec.json.decode(body or b"{}")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"The body is not JSON: {error}.", code="invalid_json") from None
     if not isinstance(decoded, dict):
         raise InvalidError("The body must be an object.", code="invalid_json")
