@@ -78,7 +78,7 @@ class Client:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+            "headers": [(name.lower().encode(), _bytes(value)) for name, value in (headers or {}).items()],
             "client": (self._address, 50_000),
             "server": ("cdp.test", 80),
             "scheme": "http",
@@ -86,6 +86,11 @@ class Client:
         sent: list[Any] = []
         await self._app(scope, _receiver(parts), _sender(sent))
         return _reply(sent)
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; `\\udcff` stands for the byte ff, which is none."""
+    return text.encode(errors="surrogateescape")
 
 
 def authorization(write_key: str, *, colon: str = ":") -> dict[str, str]:
