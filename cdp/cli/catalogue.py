@@ -54,7 +54,8 @@ def _print(out: Output, answer: dict[str, Any]) -> None:
         out.document(answer)
         return
     for one in answer["items"]:
-        head = f"{one['name']} ({one['type']}) of {one['source']}: {one['events']} since {one['first_seen']}"
+        kind = "" if one["name"] == one["type"] else f" ({one['type']})"
+        head = f"{one['name']}{kind} of {one['source']}: {one['events']} since {one['first_seen']}"
         out.say(f"{head}; fields learnt from {one['looked_at']}")
         rows = [{**field, "share": f"{field['share']:.0%}"} for field in one["fields"]]
         out.table(rows, ["path", "types", "formats", "share", "examples", "last_seen"], empty="It has no fields.")

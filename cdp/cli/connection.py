@@ -44,7 +44,7 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """GET; a query parameter of None is left out."""
         return self._ask("GET", path, params=_given(query))
 
@@ -52,7 +52,7 @@ class Service:
         """PUT a JSON body."""
         return self._ask("PUT", path, json=body)
 
-    def post(self, path: str, body: Any = None, **query: Any) -> Any:
+    def post(self, path: str, body: Any = None, /, **query: Any) -> Any:
         """POST a JSON body."""
         return self._ask("POST", path, json=body, params=_given(query))
 
@@ -66,7 +66,7 @@ class Service:
         """DELETE."""
         return self._ask("DELETE", path)
 
-    def pages(self, path: str, *, limit: int, **query: Any) -> list[Any]:
+    def pages(self, path: str, /, *, limit: int, **query: Any) -> list[Any]:
         """The items of a list, page after page, at most `limit`."""
         items: list[Any] = []
         after: str | None = None

@@ -6,6 +6,7 @@ and no value that `cdp.masking` would mask gets into a plan.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -23,6 +24,10 @@ MOST_VALUES = 12
 TIMES_EACH = 3
 LEAST_SEEN = 10
 LONGEST_VALUE = 40
+# Words in the name of a field whose values are as many as there are things.
+OPEN = re.compile(
+    r"(?i:(?:^|[_\s-])(?:ids?|sku|name|title|slug|number|no|url)$)|[a-z](?:Ids?|Sku|Name|Title|Number|Url)$"
+)
 # An object with more properties than these is a table of things, not a thing.
 MOST_FIELDS = 100
 DEEPEST = 8
@@ -97,7 +102,7 @@ class Shape:
         self._format = found if self._format in (None, found) else ""
         if self._values is not None:
             self._values.add(text)
-            if len(self._values) > MOST_VALUES or len(text) > LONGEST_VALUE or _is_private(text, path):
+            if len(self._values) > MOST_VALUES or len(text) > LONGEST_VALUE or _is_open(text, path):
                 self._values = None
 
     def _see_object(self, value: Mapping[str, Any], path: tuple[str, ...]) -> None:
@@ -151,5 +156,8 @@ def _checks(name: str) -> Validator:
     return jsonschema_rs.validator_for({"format": name}, validate_formats=True, offline=True)
 
 
-def _is_private(text: str, path: tuple[str, ...]) -> bool:
+def _is_open(text: str, path: tuple[str, ...]) -> bool:
+    """Whether a value must not, or hardly can, be one of few."""
+    if OPEN.search(path[-1] if path[-1] != "[]" else ""):
+        return True
     return masking.is_personal(path) or masking.looks_personal(text) or masking.looks_like_a_name(text)

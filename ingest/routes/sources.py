@@ -15,6 +15,7 @@ from cdp.service import Platform
 from cdp.vault import open_vault
 from ingest.browser.builds import snippet
 from ingest.keys import LIVE_KEYS, check_unused, new_write_key, rotated
+from ingest.plans.plan import KIND as PLAN
 from ingest.routes.parameters import SLUG, After, Limit, Opened, SourceKey
 from ingest.source import KIND, SourceBody, source_of, stored
 
@@ -154,6 +155,8 @@ async def rotate_write_key(
 async def delete_source(key: SourceKey, opened: Opened, caller: SourceWriter) -> None:
     """Delete a source: its write keys stop to work at once. Its events stay."""
     await opened.registry.delete(KIND, key, by=caller.key)
+    if opened.registry.find(PLAN, key) is not None:  # a source made anew under the key has a plan of its own
+        await opened.registry.delete(PLAN, key, by=caller.key)
 
 
 def _body(draft: SourceDraft, opened: Platform, key: str, before: dict[str, Any]) -> dict[str, Any]:
