@@ -1,7 +1,4 @@
-"""One Chromium, one collector and one web server for all these tests; each test has its source, its pages and its tabs.
-
-All of it lives in the session's event loop: a browser cannot change loops.
-"""
+"""One Chromium, one collector, one web server for all these tests; each has its source, its pages and its tabs."""
 
 from __future__ import annotations
 
@@ -31,13 +28,6 @@ from tests.waiting import eventually
 
 # Names of the web that lead here: cookies and sites behave as they do out there.
 HOSTS = "--host-resolver-rules=MAP *.vn 127.0.0.1,MAP *.test 127.0.0.1"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a browser runs in the session's loop, and on one worker, because there is one browser."""
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -108,13 +98,13 @@ class Site:
         """The element that loads the script."""
         return f'<script async src="{self.collector}/cdp.js" data-write-key="{self.write_key}" {attributes}></script>'
 
-    def put_up(self, attributes: str = "", *, head: str = "", body: str = "", **headers: str) -> str:
+    def put_up(self, attributes: str = "", *, title: str = "Áo dài", head: str = "", body: str = "") -> str:
         """Put up a page with the snippet and `attributes`, and give its address on localhost."""
         html = (
-            f"<!doctype html><meta charset=utf-8><title>Áo dài</title>{head}"
+            f"<!doctype html><meta charset=utf-8><title>{title}</title>{head}"
             f"<script>{STUB}</script>{self.tag(attributes)}<body>{body}"
         )
-        return self.put(html, **headers)
+        return self.put(html)
 
     def put(self, html: str, **headers: str) -> str:
         """Put up a page as it is, and give its address on localhost."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of, named
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 
 COOKIES = "document.cookie.split('; ').filter(Boolean).map((one) => one.split('=')[0])"
 KEPT = f"Object.keys(localStorage).concat({COOKIES}).sort()"

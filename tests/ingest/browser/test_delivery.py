@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of
 from tests.ingest.browser.weather import Sent
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 LIMIT = 60_000
 QUEUES = "Object.entries(localStorage).filter(([key]) => key.startsWith('cdp.queue.'))"
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ingest.browser.builds import CURRENT, snippet
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 
 
 def paths(found: list[dict[str, Any]]) -> list[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of
 from tests.ingest.browser.test_delivery import drained, queued
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 
 
 async def test_two_tabs_share_a_browser_and_lose_nothing(site: Site) -> None:

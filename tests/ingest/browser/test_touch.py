@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 CLICKS = (
     *("gclid", "gbraid", "wbraid", "dclid", "fbclid", "ttclid", "msclkid", "li_fat_id", "zarsrc", "twclid", "ScCid"),
     *("epik", "rdt_cid", "yclid", "irclickid"),
-)
 )
 
 

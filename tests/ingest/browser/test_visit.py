@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of, named
 
-pytestmark = pytest.mark.browser
+pytestmark = IN_CHROMIUM
 
 
 async def test_the_story_of_a_visit(site: Site) -> None:
