@@ -16,9 +16,9 @@ FORBIDDEN = {"manager", "helper", "helpers", "util", "utils", "common", "process
 
 @pytest.mark.parametrize("wing", WINGS)
 def test_wings_have_the_same_door(wing: str) -> None:
-    """Know one, know all: service.py, routes.py and testing.py."""
-    for door in ("service.py", "routes.py", "testing.py"):
-        assert (ROOT / wing / door).is_file(), f"{wing}/{door}"
+    """Know one, know all: service.py, routes (a file, or a folder of them) and testing.py."""
+    for door in ("service.py", "routes", "testing.py"):
+        assert any((ROOT / wing).glob(f"{door}*")), f"{wing}/{door}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
