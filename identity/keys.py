@@ -10,7 +10,8 @@ is:<anchor>       the devices on which an observation was made
 it, itn           the ties, and their version
 iq                profiles with refused links, by version
 in                the last version given out
-im:<hash>         the place in events.raw where a message was first seen
+im:{m}:<number>   a generation of messageIds, a hash: of each digest what is known of it (`identity.dedupe`)
+im:{m}:secret     what goes into the digests; in a cluster it lies in the same slot, by the mark in braces
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Keys:
         self.review = self.prefix + b"iq"
         self.version = self.prefix + b"in"
         self.rules = self.prefix + b"il"
+        self.message_secret = self.prefix + b"im:{m}:secret"
 
     def owner(self, anchor: Anchor) -> bytes:
         """The profile of an anchor; the same key as `cdp.anchors.anchor_key`."""
@@ -101,9 +103,9 @@ class Keys:
         """The devices on which an observation was made."""
         return self.prefix + b"is:" + anchor
 
-    def message(self, digest: bytes) -> bytes:
-        """A message that was seen."""
-        return self.prefix + b"im:" + digest
+    def messages(self, generation: int) -> bytes:
+        """The messageIds of a generation."""
+        return self.prefix + b"im:{m}:%d" % generation
 
     def outbox(self, owner: int | str) -> str:
         """What waits to be appended to identity.changes, by whoever has a partition of events.raw, or by hand."""

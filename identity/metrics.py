@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from identity.step import Step
 
@@ -14,6 +14,8 @@ GENERIC = Counter("cdp_identity_generic_values", "Values that became generic.")
 OVERSIZE = Counter("cdp_identity_oversize_components", "Components too large to be looked at whole.")
 CONFLICTS = Counter("cdp_identity_conflicts", "Transactions repeated because another process was faster.")
 DUPLICATES = Counter("cdp_identity_duplicates", "Events dropped because they were seen before.")
+REUSED = Counter("cdp_identity_reused_ids", "Events set aside because another one has their messageId.")
+REMEMBERED = Gauge("cdp_identity_remembered_ids", "messageIds that are remembered in the state.")
 TURN = Histogram(
     "cdp_identity_turn_seconds",
     "Duration of a turn of the resolver.",

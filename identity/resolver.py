@@ -1,18 +1,19 @@
 """The resolver: what sources sent becomes events of somebody.
 
-    [events.raw] ─► decode ─► drop duplicates ─► extract ─► graph ─► [events.resolved]
-                                                    └─► [events.quarantined]  └─► [identity.changes]
+    [events.raw] ─► decode ─► extract ─► drop duplicates ─► graph ─► [events.resolved]
+                                 └───────────────┴─► [events.quarantined]  └─► [identity.changes]
 
 One turn:
 
-1. read      the messages, and which of their events were seen before
+1. read      the messages
 2. extract   what each event says, and of whom
-3. resolve   let the graph know what is new; what that changes waits in the outbox
-4. append    resolved events, what waits in the outbox, what cannot be resolved; until durable
-5. count     what became of the events, with the offset up to which that is done
-(6. commit   is the worker's)
+3. judge     which of them were seen before; from now on the new ones were
+4. resolve   let the graph know what is new; what that changes waits in the outbox
+5. append    resolved events, what waits in the outbox, what cannot be resolved; until durable
+6. count     what became of the events, with the offset up to which that is done
+(7. commit   is the worker's)
 
-Every step may be repeated: the graph knows facts as a set, a message at the same place is no duplicate, the loader
+Every step may be repeated: an event from the same place is judged as it was, the graph knows facts as a set, the loader
 stores each place once, and counting skips what was counted.
 """
 
@@ -21,11 +22,9 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
-from typing import NamedTuple
 
 import structlog
-from msgspec import MsgspecError
+from msgspec import MsgspecError, structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -36,8 +35,6 @@ from cdp.errors import TransientError
 from cdp.records import (
     QuarantinedBatch,
     QuarantinedEvent,
-    RawBatch,
-    RawEvent,
     ResolvedBatch,
     ResolvedEvent,
     decode_raw,
@@ -48,9 +45,9 @@ from cdp.state import Outbox
 from cdp.streams.base import Draft, Log, Message, Partition
 from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES, Topic
 from identity import ledger, metrics
-from identity.dedupe import Memory, Sighting
+from identity.dedupe import Memory, Taken
 from identity.extract import Extracted, Extractor, Refused
-from identity.facts import Cause, Facts, Visit
+from identity.facts import Facts, Visit
 from identity.graph import Graph
 from identity.keys import BY_HAND
 from identity.observations import Anchor, to_text
@@ -65,24 +62,11 @@ NO_ENRICHERS = Enrichers()
 REMEMBERED = 200_000  # visits that this process knows to be known
 
 
-class Taken(NamedTuple):
-    """An event at its place in events.raw, with what stood around it."""
-
-    partition: int
-    offset: int
-    number: int
-    event: RawEvent
-    batch: RawBatch
-
-    @property
-    def sighting(self) -> Sighting:
-        """What tells whether it was seen before."""
-        return Sighting(self.batch.source, self.event.id, self.partition, self.offset, self.number)
-
-    @property
-    def cause(self) -> Cause:
-        """The event as the cause of a change."""
-        return Cause(self.event.id, self.batch.trace_id)
+REUSED = Refused(
+    "message_id_reused",
+    "Another event of this source, which says something else, had its messageId before. Replayed, it gets a new one.",
+    "messageId",
+)
 
 
 class Turn:
@@ -114,7 +98,7 @@ class Resolver:
         self._prefix = prefix
         self._graph = Graph(state, prefix, policy, clock, partitions=log.partitions(IDENTITY_CHANGES))
         self._extractor = Extractor(policy, enrichers, depth=settings.collector.max_depth)
-        self._memory = Memory(state, self._graph.where, settings.identity.dedupe_days)
+        self._memory = Memory(state, self._graph.where, clock, settings.identity.dedupe_days)
         self._applied: dict[int, int] = {}
         self._unsent: set[int | str] = set()  # partitions whose outbox may hold something
         self._visited: dict[tuple[str, int, Anchor], int] = {}
@@ -159,13 +143,11 @@ class Resolver:
         turn = Turn()
         for message in messages:
             self._read(message, turn)
-        await self._drop_duplicates(turn)
         self._extract(turn)
+        await self._judge(turn)
         profiles = await self._let_know(turn, messages[0].partition)
         await self._append(turn, profiles, {message.partition for message in messages})
         await self._count(turn, messages)
-        # What was set aside may come again, corrected, under the same messageId.
-        await self._memory.forget([taken.sighting for taken, _ in turn.refused])
 
     # 1. read
 
@@ -181,14 +163,6 @@ class Resolver:
             for number, (event, batch) in enumerate(events)
         ]
 
-    async def _drop_duplicates(self, turn: Turn) -> None:
-        known = await self._memory.duplicates([taken.sighting for taken in turn.taken])
-        for taken in compress(turn.taken, known):
-            self._tally(turn.accepted, taken)
-            self._tally(turn.duplicate, taken)
-        turn.taken = [taken for taken, duplicate in zip(turn.taken, known, strict=True) if not duplicate]
-        metrics.DUPLICATES.inc(sum(known))
-
     # 2. extract
 
     def _extract(self, turn: Turn) -> None:
@@ -198,9 +172,26 @@ class Resolver:
                 turn.refused.append((taken, found))
             else:
                 turn.resolved.append((taken, found))
-                self._tally(turn.accepted, taken)
 
-    # 3. resolve
+    # 3. judge
+
+    async def _judge(self, turn: Turn) -> None:
+        """Leave the new ones. What cannot be resolved is not remembered: it may come corrected under the same id."""
+        candidates, turn.resolved = turn.resolved, []
+        verdicts = await self._memory.judge([taken for taken, _ in candidates])
+        for (taken, found), verdict in zip(candidates, verdicts, strict=True):
+            if verdict == "reused":
+                turn.refused.append((taken, REUSED))
+                continue
+            self._tally(turn.accepted, taken)
+            if verdict == "duplicate":
+                self._tally(turn.duplicate, taken)
+            else:
+                turn.resolved.append((taken, found))
+        metrics.DUPLICATES.inc(verdicts.count("duplicate"))
+        metrics.REUSED.inc(verdicts.count("reused"))
+
+    # 4. resolve
 
     async def _let_know(self, turn: Turn, partition: int) -> dict[Anchor, bytes]:
         """The profile of each anchor, after the graph has heard what is new."""
@@ -237,7 +228,7 @@ class Resolver:
             self._visited.clear()
         self._visited.update({key: visit.at for key, visit in facts.visits.items()})
 
-    # 4. append
+    # 5. append
 
     async def _append(self, turn: Turn, profiles: Mapping[Anchor, bytes], owners: Iterable[int | str]) -> None:
         drafts = list(_resolved_drafts(turn.resolved, profiles))
@@ -255,7 +246,7 @@ class Resolver:
     def _outbox(self, owner: int | str) -> Outbox:
         return Outbox(self._state, self._graph.where.outbox(owner))
 
-    # 5. count
+    # 6. count
 
     async def _count(self, turn: Turn, messages: Sequence[Message]) -> None:
         ends = {message.partition: message.offset + 1 for message in messages}
@@ -351,6 +342,8 @@ def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
 def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
     """An event that cannot be resolved, as it is kept aside: the same each time it is refused."""
     batch = taken.batch
+    # Without its messageId, since that is another one's: a replay then goes by the id given here.
+    event = structs.replace(taken.event, id="") if refused is REUSED else taken.event
     around = {
         "ip": batch.ip,
         "context": batch.context,
@@ -365,7 +358,7 @@ def _refused(taken: Taken, refused: Refused) -> QuarantinedEvent:
         received_at=batch.received_at,
         code=refused.code,
         reason=refused.reason,
-        body=bytes(taken.event.body).decode(errors="backslashreplace"),
+        body=event.body.decode(errors="backslashreplace"),
         path=refused.path,
         message_id=taken.event.id,
         sent_at=batch.sent_at,

@@ -164,6 +164,37 @@ async def test_what_was_set_aside_may_come_again(walk: Walk) -> None:
     assert await walk.counts() == {"accepted:web": 1}
 
 
+async def test_another_event_under_a_known_id_is_set_aside(walk: Walk) -> None:
+    """Neither lost nor let in: it waits in quarantine, once however often it is read, and a replay gets another id."""
+    mine, squatted = event(1, userId="lan", event="Order Paid"), event(1, userId="hung", event="Order Paid")
+    await walk.resolver().handle(await walk.collect(raw([mine])))
+    later = await walk.collect(raw([squatted, mine]))
+    for _ in range(2):
+        await walk.resolver().handle(later)
+    assert [(one.id, one.user_id) for one in await walk.resolved()] == [("m-1", "lan")]
+    assert await walk.counts() == {"accepted:web": 2, "duplicate:web": 1}, "what was set aside is counted there"
+    [aside, again] = await walk.quarantined()
+    assert aside == again
+    assert (aside.code, aside.path, aside.message_id) == ("message_id_reused", "messageId", "m-1")
+    body = json.loads(aside.body)
+    assert "messageId" not in body
+    replayed = event(1, id=aside.id, userId=body["userId"], event=body["event"])
+    await walk.resolver().handle(await walk.collect(raw([replayed])))
+    assert {one.id for one in await walk.resolved()} == {"m-1", aside.id}
+
+
+async def test_a_verified_event_is_not_lost_to_a_squatter(walk: Walk) -> None:
+    """An unverified event that took its id before does not suppress it, however often both are read."""
+    squatter, owner = (event(1, userId="lan", properties={"total": total}) for total in (0, 100))
+    owner.verified = True
+    messages = await walk.collect(raw([squatter], partition=1), raw([owner, owner]), raw([squatter], partition=2))
+    for _ in range(2):
+        await walk.resolver().handle(messages)
+    stored = [(one.offset, one.index, bytes(one.properties)) for one in await walk.resolved()]
+    assert set(stored) == {(messages[0].offset, 0, b'{"total":0}'), (messages[1].offset, 0, b'{"total":100}')}
+    assert await walk.counts() == {"accepted:web": 4, "duplicate:web": 2}
+
+
 async def test_a_message_that_cannot_be_read_is_set_aside(walk: Walk) -> None:
     """Even bytes that no collector writes stop nothing."""
     broken = Draft(EVENTS_RAW.name, 0, b"\xff{", 1, "web")
