@@ -27,6 +27,8 @@ TAGS = {
     "syncs": "Which segment is sent to which destination.",
     "sources": "Where events come in, and their write keys.",
     "webhooks": "Where other platforms send: shops, payments, CRM, messaging, lead ads, e-mail.",
+    "plans": "What a source's events should look like, and how those look that do not.",
+    "catalogue": "Which events and traits there are, learnt from traffic.",
     "quarantine": "Events kept aside with a reason: read, correct, replay.",
     "imports": "Files of customers, orders and events: upload, look, start.",
     "mappings": "What the columns of files mean, saved under names.",

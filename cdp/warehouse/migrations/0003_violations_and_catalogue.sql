@@ -15,7 +15,7 @@ ENGINE = ReplacingMergeTree(at)
 ORDER BY (source, type, event, path, keyword, message_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
--- catalogue: what the fields of each event looked like, learnt from a part of the traffic (docs/decisions/0016). A path of ""
+-- catalogue: what the fields of each event looked like, learnt from a part of the traffic (docs/decisions/0015). A path of ""
 -- is the event itself: there `seen` counts the events looked at. Examples are masked before they come here.
 CREATE TABLE IF NOT EXISTS catalogue (
     source     LowCardinality(String),
