@@ -6,8 +6,12 @@ Also `cdp imports`, what was imported, and `cdp mapping`, what columns mean, sav
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cdp.cli.command import Limit, asks, group, keyed
-from cdp.cli.connection import Service
+from cdp.cli.connection import RefusedError, Service
 from cdp.cli.definitions import File, FileKey, Key, add_delete, add_list
 from cdp.cli.output import Output
 from cdp.errors import InvalidError, TransientError
@@ -278,14 +282,24 @@ def _edited(service: Service, job: Json) -> Json:
     """Let the mapping be edited, and the file be read again under it."""
     text = to_toml(job["mapping"])
     while True:
-        text = typer.edit(text, extension=".toml") or text  # type: ignore[attr-defined]
+        text = in_editor(text)
         try:
             service.put(f"{PATH}/{job['key']}/mapping", tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, InvalidError) as error:
-            typer.confirm(f"{error}. Edit it again?", default=True, abort=True)
+        except (tomllib.TOMLDecodeError, RefusedError) as error:
+            typer.confirm(f"{error} Edit it again?", default=True, abort=True)
             continue
         with Bars(quiet=False) as bars:
             return bars.read(service, job)
+
+
+def in_editor(text: str) -> str:
+    """The text as somebody left it in their editor (VISUAL or EDITOR)."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "mapping.toml"
+        file.write_text(text, encoding="utf-8")
+        subprocess.run([*shlex.split(editor), str(file)], check=False)  # noqa: S603 - the user's own editor
+        return file.read_text(encoding="utf-8")
 
 
 def _outcome(job: Json) -> str:

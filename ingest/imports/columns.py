@@ -133,11 +133,15 @@ class Profile:
 
 
 class Reading(NamedTuple):
-    """How a file will be read: the whole mapping, and of each column the guess and what was seen."""
+    """How a file will be read: the whole mapping, and of each column the guess and what was seen.
+
+    `absent` are columns that people told of and that the file does not have.
+    """
 
     mapping: Mapping
     guesses: dict[str, Guess]
     profiles: dict[str, Profile]
+    absent: tuple[str, ...] = ()
 
 
 def read_columns(table: Table, told: Mapping, *, region: str, currency: str, zone: str) -> Reading:
@@ -158,7 +162,7 @@ def read_columns(table: Table, told: Mapping, *, region: str, currency: str, zon
             **table.layout,
         }
     )
-    return Reading(found, guesses, profiles)
+    return Reading(found, guesses, profiles, tuple(name for name in told.columns if name not in profiles))
 
 
 def _look(rows: Iterable[Row], profiles: dict[str, Profile]) -> None:

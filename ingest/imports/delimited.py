@@ -22,7 +22,7 @@ LARGEST_CELL = 20_000_000
 # In windows-1258 tones are letters of their own, after a vowel; in windows-1252 the same bytes are letters as well.
 TONED = re.compile(r"[aăâeêioôơuưyAĂÂEÊIOÔƠUƯY][\u0300\u0301\u0303\u0309\u0323]")
 TONES = re.compile(r"[\u0300\u0301\u0303\u0309\u0323]")
-CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 

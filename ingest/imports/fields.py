@@ -279,8 +279,8 @@ FIELDS: dict[str, dict[str, Known]] = {
     "orders": WHO | ORDER | PLACE,
     "events": WHO | EVENT,
 }
-# Any one of these says whose a row is.
-IDENTIFYING = ("user_id", "email", "phone", "crm_id", "loyalty_card", "zalo_id", "anonymous_id")
+# Any one of these says whose a row is; the strongest first, as identity resolution ranks them.
+IDENTIFYING = ("user_id", "crm_id", "loyalty_card", "email", "phone", "zalo_id", "anonymous_id")
 # Names that mean something only in a file of that kind.
 SHORT = {
     "customers": {

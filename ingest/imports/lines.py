@@ -46,6 +46,9 @@ class Lines:
             else:
                 yield Row(number, *bounded([value.get(name) for name in self._names], self.columns))
 
+    def close(self) -> None:
+        """See `Table`: it is open only while rows are read."""
+
     def _values(self) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
         for number, line in enumerate(self._lines(), 1):
             if line.strip():

@@ -38,6 +38,9 @@ class Parquet:
             except (OSError, ValueError, OverflowError) as error:
                 raise InvalidError(f"Row {number + 1} cannot be read: {error}.", path=f"row {number + 1}") from None
 
+    def close(self) -> None:
+        """See `Table`: it is open only while rows are read."""
+
     def _opened(self) -> Any:
         try:
             from pyarrow.parquet import ParquetFile

@@ -139,13 +139,10 @@ def _column(name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _notes(reading: Reading) -> list[str]:
-    found = []
+    found = [f"The mapping names a column {name!r}, which the file does not have." for name in reading.absent]
     kind = str(reading.mapping.kind)
     for name, column in reading.mapping.columns.items():
-        profile = reading.profiles.get(name)
-        if profile is None:
-            found.append(f"The mapping names a column {name!r}, which the file does not have.")
-            continue
+        profile = reading.profiles[name]
         known = FIELDS[kind].get(column.field)
         dated = (column.type or (known.type if known else "")) in ("time", "day")
         if dated and profile.orders["either"] and not (profile.orders["dmy"] or profile.orders["mdy"]):

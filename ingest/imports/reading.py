@@ -21,12 +21,12 @@ from msgspec import Struct
 
 from cdp.errors import CdpError, InvalidError
 from cdp.records import encode
-from ingest.imports.columns import read_columns
+from ingest.imports.columns import Reading, read_columns
 from ingest.imports.mapping import read_mapping
 from ingest.imports.quality import Quality
 from ingest.imports.rows import Cells, Reader
 from ingest.imports.stage import Stage
-from ingest.imports.tables import Row, open_table
+from ingest.imports.tables import Row, Table, open_table
 
 FILE, TASK, ROWS, RESULT = "file", "task.json", "rows.sqlite", "result.json"
 # Rows after which it is told how far it is.
@@ -59,39 +59,44 @@ def read(folder: Path, task: Task, told: Told = lambda _: None) -> dict[str, Any
 
     Raises `InvalidError` for a file that cannot be read.
     """
-    file = folder / FILE
     mapping = read_mapping(task.mapping)
-    table = open_table(file, mapping)
-    reading = read_columns(table, mapping, region=task.region, currency=task.currency, zone=task.timezone)
-    if task.name and not task.name.lower().endswith(SUFFIXES[table.layout["format"]]) and "." in task.name:
-        table.notes.append(f"The file is called {task.name!r}, but it is {table.layout['format'].upper()}.")
+    with contextlib.closing(open_table(folder / FILE, mapping)) as table:
+        reading = read_columns(table, mapping, region=task.region, currency=task.currency, zone=task.timezone)
+        form = table.layout["format"]
+        if "." in task.name and not task.name.lower().endswith(SUFFIXES[form]):
+            table.notes.append(f"The file is called {task.name!r}, but it is {form.upper()}.")
+        report = _staged(folder, table, reading, task, told)
+    return {"mapping": reading.mapping.model_dump(), "report": report}
+
+
+def _staged(folder: Path, table: Table, reading: Reading, task: Task, told: Told) -> dict[str, Any]:
+    """Take every row onto the stage, which is there when this returns. Returns the report."""
     reader = Reader(reading.mapping, table.columns, source=task.source, region=task.region)
     quality = Quality()
     part = folder / f"{ROWS}.part"
     with Stage(part, fresh=True) as stage:
-        passage = Passage(reader, stage, quality, task.region)
+        passage = Passage(reader, stage, quality)
         for row in table.rows():
             passage.row(row)
             if quality.rows % STEP == 0:
                 told(quality.rows)
+        if not quality.rows:
+            raise InvalidError("The file has no rows below its heading.", code="empty_file")
         passage.orders()
         stage.finish()
         report = quality.report(reading, table, stage.shared(), reader.restored)
-    if not quality.rows:
-        raise InvalidError("The file has no rows below its heading.", code="empty_file")
     part.replace(folder / ROWS)
     told(quality.rows)
-    return {"mapping": reading.mapping.model_dump(), "report": report}
+    return report
 
 
 class Passage:
     """Takes rows from the table to the stage."""
 
-    def __init__(self, reader: Reader, stage: Stage, quality: Quality, region: str) -> None:
+    def __init__(self, reader: Reader, stage: Stage, quality: Quality) -> None:
         self._reader = reader
         self._stage = stage
         self._quality = quality
-        self._region = region
 
     def row(self, row: Row) -> None:
         """Take one row."""

@@ -35,15 +35,17 @@ BROKEN = (
 def open_table(path: Path, mapping: Mapping) -> Grid:
     """A sheet of an XLSX file as a table. Raises `InvalidError`; `MisconfiguredError` where the package is missing."""
     _refuse_bombs(path)
-    with _opened(path) as workbook:
+    opened = contextlib.ExitStack()
+    try:
+        # Once: reading the strings that the cells share costs as much as reading the cells.
+        workbook = opened.enter_context(_opened(path))
         names = [sheet.title for sheet in workbook.worksheets if sheet.sheet_state == "visible"] or workbook.sheetnames
         name = _sheet(workbook, names, mapping.sheet)
-
-    def records() -> Iterator[Record]:
-        with _opened(path) as workbook:
-            yield from _records(workbook[name])
-
-    table = Grid(records, {"format": "xlsx", "sheet": name}, mapping)
+        layout = {"format": "xlsx", "sheet": name}
+        table = Grid(lambda: _records(workbook[name]), layout, mapping, close=opened.close)
+    except BaseException:
+        opened.close()
+        raise
     if others := [each for each in names if each != name]:
         table.notes.append(f"The sheet {name!r} was read; others are {', '.join(map(repr, others))}.")
     return table

@@ -53,12 +53,24 @@ class Table(Protocol):
         """Every row, from the first; can be asked for again. Raises `InvalidError` where the file is broken."""
         ...
 
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
 
 class Grid:
     """A table of a file that knows rows of cells only: its heading is found among the first of them."""
 
-    def __init__(self, records: Callable[[], Iterator[Record]], layout: dict[str, Any], mapping: Mapping) -> None:
+    def __init__(
+        self,
+        records: Callable[[], Iterator[Record]],
+        layout: dict[str, Any],
+        mapping: Mapping,
+        *,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._records = records
+        self.close = close
         self.notes: list[str] = []
         first = [(number, _short(cells)) for (number, cells), _ in zip(records(), range(HEAD), strict=False)]
         if not any(text(cell) for _, cells in first for cell in cells):

@@ -9,7 +9,8 @@ from ingest.imports.fields import FIELDS, KINDS, fold, slug
 
 CUSTOMERS = {
     "user_id": "Mã KH|Mã khách hàng|MÃ KHÁCH HÀNG|ma_khach_hang|MaKH|Customer ID|customerId|Mã|ID|Mã số khách hàng",
-    "name": "Họ tên|Họ và tên|HỌ TÊN|Tên khách hàng|Tên KH|Khách hàng|ho ten|Full Name|Customer name|Tên|hoten|Họ & tên (*)",
+    "name": "Họ tên|Họ và tên|HỌ TÊN|Tên khách hàng|Tên KH|Khách hàng|ho ten|Full Name|Customer name|"
+    "Tên|hoten|Họ & tên (*)",
     "phone": "SĐT|Số ĐT|sdt|Số điện thoại|Số Điện Thoại|Điện thoại|ĐT|Di động|ĐTDĐ|Mobile|Phone Number|phone|Zalo|Tel.|"
     "Số điện thoại khách hàng|Điện thoại 1|Phone 1|so_dien_thoai|Số di động|Số liên hệ",
     "email": "Email|E-mail|Thư điện tử|Địa chỉ email|email_address|EMAIL KH",
@@ -28,9 +29,10 @@ CUSTOMERS = {
 }
 ORDERS = {
     "order_id": "Mã đơn hàng|Mã đơn|Mã ĐH|Số hóa đơn|Mã hóa đơn|Mã HD|Order ID|order_number|Số đơn hàng|Invoice No",
-    "at": "Ngày đặt|Ngày đặt hàng|Ngày mua|Thời gian|Ngày bán|Thời gian tạo|Order date|Created at|Ngày|Ngày giờ|Ngày tạo đơn",
-    "total": "Tổng tiền|Tổng cộng|Khách cần trả|Tổng thanh toán|Tổng tiền (VNĐ)|Total|Grand Total|Tổng giá trị đơn hàng|Số tiền|"
-    "Khách phải trả",
+    "at": "Ngày đặt|Ngày đặt hàng|Ngày mua|Thời gian|Ngày bán|Thời gian tạo|Order date|Created at|"
+    "Ngày|Ngày giờ|Ngày tạo đơn",
+    "total": "Tổng tiền|Tổng cộng|Khách cần trả|Tổng thanh toán|Tổng tiền (VNĐ)|Total|Grand Total|"
+    "Tổng giá trị đơn hàng|Số tiền|Khách phải trả",
     "status": "Trạng thái|Trạng thái đơn hàng|Tình trạng|Status|Order status",
     "product_name": "Sản phẩm|Tên sản phẩm|Tên SP|Tên hàng|Hàng hóa|Product name|Mặt hàng",
     "product_id": "Mã sản phẩm|Mã SP|Mã hàng|Product ID",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ QUICK = examples(max_examples=40, suppress_health_check=[HealthCheck.function_sc
 
 def read(folder: Path, content: bytes, **mapping: Any) -> tuple[list[str], list[list[str]]]:
     """The columns and the rows of a file, as text."""
-    table = open_table(kept(folder, content), Mapping(**mapping))
-    return table.columns, [[text(cell) for cell in row.cells] for row in table.rows()]
+    with closing(open_table(kept(folder, content), Mapping(**mapping))) as table:
+        return table.columns, [[text(cell) for cell in row.cells] for row in table.rows()]
 
 
 def expected(rows: Rows) -> list[list[str]]:
