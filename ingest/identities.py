@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from cdp.clock import Clock
 from cdp.errors import TransientError
 from cdp.records import NOTHING, RawEvent
 from ingest.metrics import FIGURES
@@ -56,8 +55,9 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class SignedIdentities:
     """The inspection: looks at who events name, and whether that is proven."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, now: Callable[[], int]) -> None:
+        """`now` tells the time at which tokens must be in force, in milliseconds."""
+        self._now = now
         self._verifiers: dict[str, tuple[SignedIdentity, Verifier]] = {}
 
     def wanted(self, source: Source) -> bool:
@@ -92,7 +92,7 @@ class SignedIdentities:
             claims = [*_claims(event, context), *_of_context(_context(opened.context), "context")]
             if not claims:
                 return "anonymous", None
-            _verify(verifier, event, claims, context.identity or opened.proof, self._clock.now())
+            _verify(verifier, event, claims, context.identity or opened.proof, self._now())
         except UnprovenError as error:
             return error.outcome, error
         event.verified = True

@@ -68,7 +68,7 @@ class Intake:
         self.reader = SegmentReader(Limits.of(platform.settings.collector))
         self._log = GroupCommit(platform.log)
         self._partitions = Partitions.of(platform.log)
-        first: tuple[Inspection, ...] = (SignedIdentities(platform.clock), plans_of(platform.registry))
+        first: tuple[Inspection, ...] = (SignedIdentities(platform.clock.now), plans_of(platform.registry))
         self._inspections = (*first, *inspections)
         self._rates = rates
         self._places = places(platform.settings.enrichment.geo_file, platform.settings.data_dir)

@@ -22,13 +22,16 @@ from cdp.errors import CdpError, ConflictError, InvalidError, NotFoundError
 from cdp.records import ACCEPTED_MARK, NOTHING, QuarantinedEvent, RawEvent, encode
 from cdp.service import Platform
 from cdp.streams.base import Draft
+from cdp.vault import open_vault
 from cdp.warehouse.sql import load
 from ingest.edits import AnyEdit, edited
 from ingest.envelopes import Partitions, Receipt, quarantine_drafts, raw_drafts, violation_drafts
 from ingest.identities import CODE as UNSIGNED
+from ingest.identities import SignedIdentities
 from ingest.plans.inspection import CODE as VIOLATION
 from ingest.plans.inspection import plans_of, remarks_of
-from ingest.sources.segment import Fault, Kind, Limits, Opened, Remark, SegmentReader, message_id_of
+from ingest.source import KIND, source_of
+from ingest.sources.segment import Fault, Kind, Limits, Opened, Reading, Remark, SegmentReader, message_id_of
 
 Status = Literal["quarantined", "replayed", "discarded"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -234,10 +237,30 @@ class Quarantine:
         if isinstance(found, Fault):
             raise InvalidError(found.reason, path=found.path, code=found.code)
         key, accepted = found
-        if vouch:
+        # What broke a plan had passed the door before, and its body is as that door left it.
+        if vouch or (event.code == VIOLATION and _is_verified(event)):
             accepted.verified = True
+        else:
+            self._check_identity(event, key, accepted)
         accepted = _named(accepted, event.id, body)
         return Replay(event, body, key, accepted, self._remarks(event.source, accepted))
+
+    def _check_identity(self, event: QuarantinedEvent, key: str, accepted: RawEvent) -> None:
+        """Whether whom it names is proven, where its source asks for that: by the proof and at the time it came with.
+
+        Marks it, and takes the proof out. Raises `InvalidError`.
+        """
+        entry = self._platform.registry.find(KIND, event.source)
+        if entry is None or not entry.body.get("identity"):
+            return
+        source = source_of(entry, lambda: open_vault(self._platform.settings))
+        identities = SignedIdentities(lambda: event.received_at)
+        if identities.wanted(source):
+            beside = _beside(event)
+            opened = Opened([], beside.type or "track", context=beside.context)
+            for fault in identities.inspect(source, opened, Reading([(key, accepted)], [])).faults:
+                reason = f"{fault.reason} Vouch for it, if you know who sent it."
+                raise InvalidError(reason, path=fault.path, code=UNSIGNED)
 
     def _remarks(self, source: str, accepted: RawEvent) -> list[Remark]:
         """How the event breaks its source's plan where that only observes; else a break raises `InvalidError`."""
@@ -285,6 +308,10 @@ class Quarantine:
         drafts = [quarantine_drafts(group, [""] * len(group), self._partitions.quarantined) for group in groups]
         await self._platform.log.append(list(chain.from_iterable(drafts)))
         return marked[-1]
+
+
+def _is_verified(event: QuarantinedEvent) -> bool:
+    return bool(msgspec.json.decode(event.body, type=RawEvent).verified)
 
 
 def unknown(event_id: str) -> NotFoundError:

@@ -19,12 +19,14 @@ from cdp.testing import FrozenClock
 from identity import attributes, extract, identifiers
 from identity.policy import Policy
 from ingest.collector import Collector
+from ingest.edits import Remove
 from ingest.envelopes import Receipt
 from ingest.identities import CONTACTS, NOT_A_PERSON, PERSONAL, SignedIdentities
 from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.metrics import FIGURES
 from ingest.origins import Origins
+from ingest.quarantine import Quarantine
 from ingest.signatures import SignedIdentity
 from ingest.source import Source, SourceBody
 from ingest.sources.segment import Limits, Opened, SegmentReader, made
@@ -289,6 +291,47 @@ async def test_a_door_that_knows_its_sender_vouches(ground: Platform, registry: 
     assert taken.accepted == 0
 
 
+# --- sent in again --------------------------------------------------------------------------------
+
+
+async def test_what_is_corrected_is_not_thereby_proven(
+    ground: Platform, client: Client, registry: Registry, log: Any, clock: FrozenClock
+) -> None:
+    """An event that was set aside for another fault is held to its proof when it goes in again, as of when it came."""
+    await ruled(registry, method="HS256")
+    fault = {"timestamp": "yesterday"}
+    proof = context({"token": token(exp=clock.now() // 1_000 + 60)})
+    events = [track(userId="lan", messageId="m-1", **fault), track(userId="lan", messageId="m-2", **fault, **proof)]
+    await client.post("/v1/batch", {"batch": [*events, track(anonymousId="a", messageId="m-3", **fault)]})
+    clock.advance(7 * 86_400_000)
+
+    quarantine = Quarantine(ground)
+    aside = [one for one in await set_aside(log) if one.code == "invalid_timestamp"]
+    outcomes = await quarantine.edit_all(aside, [Remove(op="remove", path="timestamp")], replay=True)
+    told = dict(zip((event.message_id for event in aside), outcomes, strict=True))
+    assert {name: one.status for name, one in told.items()} == {"m-1": "refused", "m-2": "replayed", "m-3": "replayed"}
+    assert getattr(told["m-1"].error, "code", "") == "unsigned_identity"
+    assert {one.event.id: one.event.verified for one in await stored(log)} == {"m-2": True, "m-3": None}
+    assert not any(b"token" in one.event.body for one in await stored(log))
+    (outcome,) = await quarantine.replay_all([one for one in aside if one.message_id == "m-1"], vouch=True)
+    assert getattr(outcome.error, "code", "") == "invalid_timestamp", "to vouch for it corrects nothing"
+
+
+async def test_who_passed_the_door_and_broke_a_plan_stays_verified(
+    ground: Platform, client: Client, registry: Registry, log: Any
+) -> None:
+    """Its proof is gone, but it was checked; once the plan allows it, it goes in as it was."""
+    await ruled(registry)
+    await registry.put("plan", "shop", {"mode": "quarantine", "events": {"E": {"required": ["x"]}}})
+    await client.post("/v1/track", track(userId="lan", **context(PROOF)))
+    await registry.put("plan", "shop", {"mode": "quarantine", "events": {"E": {}}})
+    aside = await set_aside(log)
+    assert [one.code for one in aside] == ["plan_violation"]
+    (outcome,) = await Quarantine(ground).replay_all(aside)
+    assert outcome.status == "replayed"
+    assert [one.event.verified for one in await stored(log)] == [True]
+
+
 # --- nobody says so himself -----------------------------------------------------------------------
 
 EXTRACTOR = extract.Extractor(Policy())
@@ -349,7 +392,7 @@ def test_what_passes_unproven_identifies_nobody(event: dict[str, Any], beside: d
     """Identity reads no identifier out of it, no name, no address: there is nothing to join and nothing to change."""
     opened = READER.open_batch(encode({"batch": [event], "context": beside}))
     assert isinstance(opened, Opened)
-    reading = SignedIdentities(FrozenClock()).inspect(SOURCE, opened, READER.read(opened))
+    reading = SignedIdentities(FrozenClock().now).inspect(SOURCE, opened, READER.read(opened))
     for _, accepted in reading.accepted:
         found = EXTRACTOR.extract(accepted, RawBatch("shop", "t", 1, [accepted], context=opened.context))
         assert isinstance(found, extract.Extracted)
