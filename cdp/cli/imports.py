@@ -56,7 +56,7 @@ def import_file(
     service: Service,
     out: Output,
     *,
-    file: Annotated[Path, typer.Argument(help="A CSV, XLSX, JSONL or Parquet file.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="A CSV, XLSX, JSONL or Parquet file.")],
     kind: Annotated[Kind | None, typer.Option(help="What its rows are; guessed if absent.")] = None,
     source: Annotated[
         str | None, typer.Option(help="The source that its events are of, where there are several.")
@@ -79,6 +79,8 @@ def import_file(
 ) -> None:
     """Import a file: show what its columns are taken for and how good it is, ask, and send it in."""
     asked = not (dry_run or yes)
+    if not file.is_file():
+        raise InvalidError(f"There is no file {file}.")
     if asked and (out.as_json or not sys.stdin.isatty()):
         raise InvalidError("Nobody can be asked here: give --yes to import, or --dry-run to look at it.")
     told: Json = {

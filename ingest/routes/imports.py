@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -155,19 +155,29 @@ FILE_BODY = {
 }
 
 
-class Layout(BaseModel):
-    """How a file is laid out, as far as that is told."""
+class Layout(NamedTuple):
+    """What the query tells of a file."""
 
-    model_config = ConfigDict(extra="ignore")
+    mapping: str
+    fields: dict[str, str]
 
-    mapping: str = Field(
-        "", max_length=30_000, description="What its columns mean: a saved mapping's key, or a mapping as JSON."
-    )
-    format: Format = Field("", description="The kind of file; its content tells if absent.")
-    sheet: str = Field("", max_length=100, description="XLSX: the sheet.")
-    encoding: str = Field("", max_length=40, description="CSV: how letters are written.")
-    delimiter: str = Field("", max_length=1, description="CSV: what stands between cells.")
-    event: str = Field("", max_length=500, description="Events: the name of each, where no column says it.")
+
+def _layout(
+    mapping: Annotated[
+        str,
+        Query(max_length=30_000, description="What its columns mean: a saved mapping's key, or a mapping as JSON."),
+    ] = "",
+    format: Annotated[Format, Query(description="The kind of file; its content tells if absent.")] = "",
+    sheet: Annotated[str, Query(max_length=100, description="XLSX: the sheet.")] = "",
+    encoding: Annotated[str, Query(max_length=40, description="CSV: how letters are written.")] = "",
+    delimiter: Annotated[str, Query(max_length=1, description="CSV: what stands between cells.")] = "",
+    event: Annotated[str, Query(max_length=500, description="Events: the name of each, where no column says it.")] = "",
+) -> Layout:
+    given = {"format": format, "sheet": sheet, "encoding": encoding, "delimiter": delimiter, "event": event}
+    return Layout(mapping, {name: value for name, value in given.items() if value})
+
+
+Laid = Annotated[Layout, Depends(_layout)]
 
 
 @imports.post(
@@ -182,7 +192,7 @@ async def create_import(
     response: Response,
     opened: Opened,
     caller: ImportWriter,
-    layout: Annotated[Layout, Depends()],
+    layout: Laid,
     kind: AnyKind = None,
     source: SourceName = "",
     name: Name = "",
@@ -208,7 +218,7 @@ async def create_import(
 async def legacy_import(
     request: Request,
     opened: Opened,
-    layout: Annotated[Layout, Depends()],
+    layout: Laid,
     kind: AnyKind = None,
     source: SourceName = "",
     name: Name = "",
@@ -332,8 +342,7 @@ router.include_router(mappings)
 def _told(opened: Platform, layout: Layout, kind: Kind | None) -> Mapping:
     """What is told of a file: a mapping, and over it what else the query says."""
     saved = _given(opened, layout.mapping) if layout.mapping else {}
-    given = {name: value for name, value in layout.model_dump(exclude={"mapping"}).items() if value}
-    return read_mapping({**saved, **given, **({"kind": kind} if kind else {})}, "query")
+    return read_mapping({**saved, **layout.fields, **({"kind": kind} if kind else {})}, "query")
 
 
 def _given(opened: Platform, mapping: str) -> dict[str, Any]:

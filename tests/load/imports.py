@@ -25,23 +25,6 @@ from tests.processes import Embedded
 
 HEAD = ["STT", "Mã KH", "Họ tên", "SĐT", "Email", "Ngày sinh", "Giới tính", "Địa chỉ", "Tỉnh/Thành", "Hạng", "Chi tiêu"]
 FAMILY = ["Nguyễn", "Trần", "Lê", "Phạm", "Hoàng", "Huỳnh", "Phan", "Vũ", "Võ", "Đặng", "Bùi", "Đỗ", "Hồ", "Ngô"]
-    "Nguyễn",
-    "Trần",
-    "Lê",
-    "Phạm",
-    "Hoàng",
-    "Huỳnh",
-    "Phan",
-    "Vũ",
-    "Võ",
-    "Đặng",
-    "Bùi",
-    "Đỗ",
-    "Hồ",
-    "Ngô",
-    "Dương",
-    "Lý",
-]
 GIVEN = ["Lan", "Bình", "Hương", "Tuấn", "Hùng", "Mai", "Phương", "Thảo", "Dũng", "Linh", "Hà", "Nam"]
 PROVINCES = ["Hà Nội", "TP. Hồ Chí Minh", "Đà Nẵng", "Cần Thơ", "Hải Phòng", "Nghệ An"]
 
