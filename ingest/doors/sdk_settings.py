@@ -1,8 +1,8 @@
 """What browser and mobile SDKs fetch before they send: where to send to. The least that makes each of them work.
 
 Segment's SDKs ignore the host given in code unless `Segment.io` is there, and take the write key from here.
-RudderStack's sends nothing without `source.config`. A fork looks under its own name; that entry says no more than
-where to send, because Segment's own SDK would take a `versionSettings` there for a script to load, and wait for it.
+RudderStack's sends nothing without `source.config`. A fork looks under its own name. Neither entry says more than where
+to send: each of the two would take `versionSettings` in the other's for a script to load, and wait for it.
 """
 
 from __future__ import annotations
@@ -72,9 +72,8 @@ def settings(write_key: str, address: str) -> dict[str, Any]:
         "apiHost": f"{parts.netloc}{parts.path.rstrip('/')}/v1",
         "protocol": parts.scheme,
     }
-    bundled = {"versionSettings": {"version": "4.4.7", "componentTypes": ["browser"]}}
     return {
-        "integrations": {"Segment.io": where | bundled, FORK: where},
+        "integrations": {"Segment.io": where, FORK: where},
         "plan": dict.fromkeys(("track", "identify", "group"), ALL_ALLOWED),
         "analyticsNextEnabled": True,
         "metrics": {"sampleRate": 0},
