@@ -7,6 +7,8 @@
     duplicate, suppressed, filtered    counted by the resolver
     in flight     what waits in events.raw, events.resolved and events.quarantined
 
+What a tracking plan blocks is none of these: its sender is told, and it never comes to the log.
+
 The rule is exact whenever nothing moves. While events flow, the parts are read one after the other, and what moved
 between two readings shows as a difference that is gone with the next reading. A difference that stays is a bug.
 """
