@@ -37,7 +37,7 @@ export const calls = {
   },
   identify(userId?: any, traits?: any, more?: any): void {
     if (userId && typeof userId === "object") return calls.identify(null, userId, traits);
-    if (identity.become(userId || userId === 0 ? String(userId) : null, traits)) askId(true);
+    if (identity.become(userId ? String(userId) : null, traits)) askId(true);
     post(message("identify", { traits: { ...identity.traits(), ...consentTrait() } }, more));
   },
   group(groupId?: any, traits?: any, more?: any) {

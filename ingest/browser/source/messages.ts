@@ -58,7 +58,7 @@ function release(): void {
   if (now === "anonymous") {
     for (const one of going) {
       one.userId = null;
-      delete one.context.groupId;
+      one.context = { ...one.context, groupId: undefined, traits: undefined, identity: undefined };
     }
   }
   if (now !== "denied") going.forEach(enqueue);
@@ -96,7 +96,7 @@ export function allow(given: unknown, told: boolean): void {
   const refused = consent.mode() !== "granted";
   if (refused) queue.clear();
   // A profile that is known must hear of a refusal too, and by its name: this is the last that bears it.
-  if (told && known && refused) enqueue(news);
+  if (told && known && refused && emit("message", () => [news])) enqueue(news);
   settle();
   if (told && !refused) post(news);
 }

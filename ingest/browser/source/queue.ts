@@ -33,8 +33,7 @@ let due = false;
 let gone = false;
 let renewal = 0;
 
-const encoder = new TextEncoder();
-const item = (text: string, tried: number): Item => ({ text, tried, bytes: encoder.encode(text).length + 1 });
+const item = (text: string, tried: number): Item => ({ text, tried, bytes: new Blob([text]).size + 1 });
 
 /** Puts an event, as JSON, at the end. */
 export function add(text: string): void {

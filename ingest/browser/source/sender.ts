@@ -19,9 +19,9 @@ let sending = 0;
 let failures = 0;
 let timer = 0;
 
-/** How long the collector wants to be left alone: all tabs and the next page keep to it. */
+/** How long to wait before a try. What the collector asked for, all tabs and the next page keep to. */
 function pause(): number {
-  const left = +(get("pause") || 0) - Date.now();
+  const left = navigator.onLine === false ? LONGEST_BACKOFF : +get("pause")! - Date.now();
   return left > LONGEST_RETRY_AFTER ? 0 : left;
 }
 
@@ -29,8 +29,6 @@ function schedule(milliseconds: number): void {
   clearTimeout(timer);
   timer = later(next, milliseconds);
 }
-
-const mayTry = (): boolean => navigator.onLine !== false && pause() <= 0;
 
 /** The first events that are not under way, as many as there is room for, but at least one. */
 function take(room: number): Item[] {
@@ -94,7 +92,7 @@ function settled(some: Item[], status: number): void {
   failures = 0;
   remove(some);
   const failed = status >= 300;
-  if (failed) warn(`the collector refused ${some.length} events (${status})`);
+  if (failed) warn(some.length, "events refused", status);
   emit(failed ? "failed" : "sent", () => [some.map((item) => JSON.parse(item.text)), status]);
 }
 
@@ -106,8 +104,9 @@ function asked(header: string | null): number {
 
 function next(): void {
   if (sending || !items[0]) return;
-  if (mayTry()) send(take(PIECE - AROUND));
-  else if (navigator.onLine !== false) schedule(pause());
+  const left = pause();
+  if (left > 0) schedule(left);
+  else send(take(PIECE - AROUND));
 }
 
 /** Sends what waits: soon, or now. */
@@ -119,7 +118,7 @@ export function flush(now?: boolean): void {
 export function handOver(): void {
   let room = PIECE;
   for (const item of items) if (item.busy) room -= item.bytes;
-  while (!failures && mayTry()) {
+  while (!failures && pause() <= 0) {
     const some = take(room - AROUND);
     room -= size(some);
     if (!some[0] || room < 0) break;

@@ -7,7 +7,7 @@ import { json } from "./text";
 
 const PREFIX = "cdp.";
 /** What subdomains share, where cookies are allowed. */
-const SHARED = /^(anonymousId|userId|consent)$/;
+const SHARED = ["anonymousId", "userId", "consent"];
 /** What may be kept before anything else may: that somebody said no. */
 const DECISION = "consent";
 
@@ -62,7 +62,7 @@ export function keep(): boolean {
 
 /** Forgets everything but the decision, and from now on remembers in memory alone. */
 export function forget(): void {
-  for (const name of ["anonymousId", "userId", ...names("")]) {
+  for (const name of [...SHARED, ...names("")]) {
     if (name !== DECISION) kept(name, null);
   }
   for (const name in memory) delete memory[name];
@@ -90,5 +90,5 @@ function kept(name: string, text: string | null): boolean {
 }
 
 function shares(name: string): boolean {
-  return option("cookies") === "true" && SHARED.test(name);
+  return option("cookies") === "true" && SHARED.includes(name);
 }

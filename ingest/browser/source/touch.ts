@@ -15,7 +15,7 @@ const LONGEST = 90 * DAY; // no platform counts an older click
 const VISIT = DAY / 48; // after half an hour of silence a visit has ended
 const MOST = 500; // characters of one value
 /** The part of a host's name that a site owns, as near as can be said without a list of public suffixes. */
-const SITE = /[^.]+\.((com?|net|org|edu|gov|ac|biz|info|name)\.)?[^.]+$/;
+const SITE = /[^.]+\.((com?|net|org|edu|gov)\.)?[^.]+$/;
 
 interface Known {
   first?: Fields;

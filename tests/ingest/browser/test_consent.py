@@ -224,3 +224,16 @@ async def test_global_privacy_control(site: Site, gpc: str, mode: str) -> None:
         "categoryPreferences": {"Analytics": True, "Marketing": False, "Advertising": False},
         "gpc": True,
     }
+
+
+async def test_a_proof_of_identity_goes_with_the_name_and_not_without_it(site: Site) -> None:
+    """A listener adds what the shop's server signed, to a refusal too; where nobody is named it stays here."""
+    sign = "<script>cdp.on('message', (message) => { message.context.identity = {signature: 'aa'} })</script>"
+    page = await site.tab(site.put_up("data-denied=anonymous", body=sign))
+    await page.evaluate("cdp.identify('lan')")
+    await site.arrived("page", "identify")
+    await page.evaluate("cdp.consent(false); cdp.track('Nameless')")
+    await site.arrived("identify", "identify", "Nameless")
+    sent = [event for batch in site.weather.batches for event in batch.body["batch"]]
+    signed = {name_of(event): "identity" in event["context"] for event in sent}
+    assert signed == {"page": True, "identify": True, "Nameless": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ingest.browser.builds import CURRENT
 from tests.ingest.browser import IN_CHROMIUM
 from tests.ingest.browser.conftest import Site, name_of, named
 
@@ -156,3 +157,28 @@ async def test_options_by_address_and_under_another_name(site: Site) -> None:
     await page.evaluate("kept.track('By the stub', {})")
     found = await site.arrived("Product Viewed", "By the stub")
     assert len(found) == 2
+
+
+async def test_a_tag_manager_makes_the_element(site: Site) -> None:
+    """As docs/how-to/website.md says for tag managers; calls made in the meantime are kept."""
+    html = f"""<!doctype html><title>Managed</title><script>
+        (function () {{
+            var script = document.createElement('script');
+            script.async = true;
+            script.src = '{site.collector}/cdp.js?writeKey={site.write_key}&spa=off';
+            document.head.appendChild(script);
+        }})();
+        (window.cdp = window.cdp || []).push(['track', 'Early']);
+        </script>"""
+    await site.tab(site.put(html))
+    assert [name_of(body) for body in await site.arrived("page", "Early")] == ["page", "Early"]
+    assert site.troubles == []
+
+
+async def test_an_optimiser_moves_the_code(site: Site) -> None:
+    """Where the script became part of a file of the page's, the element with the write key still says what to do."""
+    html = f"""<!doctype html><title>Optimised</title>
+        <script type="text/plain" data-write-key="{site.write_key}" data-host="{site.collector}/"></script>
+        <script type="module">{CURRENT.plain.decode()}</script>"""
+    await site.tab(site.put(html))
+    await site.arrived("page")
