@@ -20,6 +20,7 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from operator import attrgetter
 from struct import Struct as Layout
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +29,7 @@ from msgspec import MsgspecError, Raw, Struct
 from redis.asyncio import Redis
 
 from cdp.clock import DAY, HOUR, MINUTE, SECOND, Clock
-from cdp.records import NOTHING, RawBatch, RawEvent
+from cdp.records import NOTHING, RawBatch, RawEvent, encode
 from identity import metrics
 from identity.facts import Cause
 from identity.identifiers import scalar
@@ -127,18 +128,19 @@ class Memory:
                 self._secret = b""
 
     async def _judge(self, sightings: Sequence[Sighting]) -> list[Verdict]:
+        verdicts: list[Verdict] = ["new"] * len(sightings)
         first = dict(reversed(sightings))
-        known = await self._ask(first)
-        if not known and len(first) == len(sightings):
-            return ["new"] * len(sightings)
-        records = {digest: known.get(digest, record) for digest, record in first.items()}
+        known = first | await self._ask(first)
+        again = {digest for digest, record in sightings if known[digest] is not record}
+        if not again:
+            return verdicts
         met: set[Sighting] = set()
-        verdicts: list[Verdict] = []
-        for digest, record in sightings:
-            if _overtakes(record, records[digest]):
-                records |= {digest: record} | await self._ask({digest: record})
-            again = (digest, record) in met
-            verdicts.append(verdict(record, split(records[digest]), again=again))
+        for number, (digest, record) in enumerate(sightings):
+            if digest not in again:
+                continue
+            if _overtakes(record, known[digest]):
+                known |= {digest: record} | await self._ask({digest: record})
+            verdicts[number] = verdict(record, split(known[digest]), again=(digest, record) in met)
             met.add((digest, record))
         return verdicts
 
@@ -226,7 +228,9 @@ def _verified(record: bytes) -> bool:
 # --- sightings ------------------------------------------------------------------------------------
 
 _place = Layout(">HI").pack
-_pack = msgspec.msgpack.Encoder().encode
+_parts = attrgetter(
+    "type", "user_id", "anonymous_id", "previous_id", "group_id", "event", "name", "properties", "traits"
+)
 
 
 def _sightings(events: Sequence[Taken], secret: bytes) -> Iterator[Sighting]:
@@ -244,13 +248,11 @@ def _sightings(events: Sequence[Taken], secret: bytes) -> Iterator[Sighting]:
 def fingerprint(event: RawEvent, secret: bytes) -> bytes:
     """What an event says, as 4 bytes that nobody can foretell: not what sending it again changes, as `sentAt`.
 
-    The parts go in as they were sent: with another order of keys it is another event.
+    The parts count as they were sent: with another order of keys it says something else.
     """
-    traits = event.traits or (_inner_traits(event.context) if event.type == "identify" else NOTHING)
     category = event.category and scalar(event.category)
-    whom = event.user_id, event.anonymous_id, event.previous_id, event.group_id
-    said = b"\0".join((secret, _pack((event.type, *whom, event.event, event.name, category)), event.properties, traits))
-    return sha256(said).digest()[:FINGERPRINT]
+    inner = _inner_traits(event.context) if event.type == "identify" and not event.traits else None
+    return sha256(secret + encode((_parts(event), category, inner))).digest()[:FINGERPRINT]
 
 
 class _Context(Struct):
