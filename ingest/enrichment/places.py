@@ -36,6 +36,9 @@ class Places:
         self._seen: tuple[int, int] | None = None
         self._look_at = 0.0
         self._known: dict[str, bytes] = {}
+        self._trouble = ""
+        if self.known:
+            self._look()
 
     def of(self, address: str) -> bytes:
         """The location as JSON; nothing for an address that is not in the file, or is none."""
@@ -62,8 +65,11 @@ class Places:
             self._seen = seen
             self._reader = _opened(self._file, self._folder)
         except (OSError, ValueError) as error:
-            log.error("places.unreadable", file=str(self._file), reason=str(error))
+            if str(error) != self._trouble:
+                log.error("places.unreadable", file=str(self._file), reason=str(error))
+            self._trouble = str(error)
             return
+        self._trouble = ""
         self._known.clear()
         log.info("places.opened", file=str(self._file))
 
@@ -72,9 +78,9 @@ class Places:
             return b""
         try:
             found = self._reader.get(address)
-        except (ValueError, RuntimeError):  # no address, or a damaged part of the file
+            location = location_of(found) if found else {}
+        except Exception:  # no address, a damaged part, another layout: no request fails for what a file holds
             return b""
-        location = location_of(found) if isinstance(found, dict) else {}
         return json.encode(location) if location else b""
 
 

@@ -87,6 +87,13 @@ def test_a_new_file_is_read(tmp_path: Path) -> None:
     assert look(places, "14.160.8.8")["city"] == "Đà Lạt"
 
 
+def test_a_file_of_another_layout(tmp_path: Path) -> None:
+    """What is laid out otherwise finds nothing, and fails nobody."""
+    write(tmp_path / "geo.mmdb", {"14.160.0.0/16": {"country": "VN"}, "14.161.0.0/16": "VN", "14.162.0.0/16": ["VN"]})
+    places = Places(tmp_path / "geo.mmdb", tmp_path)
+    assert [look(places, f"14.{part}.1.2") for part in (160, 161, 162)] == [None, None, None]
+
+
 def test_without_a_file(tmp_path: Path) -> None:
     """No file, no location."""
     places = Places(None, tmp_path)
