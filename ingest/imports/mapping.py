@@ -14,7 +14,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from cdp.errors import InvalidError
 from cdp.records import encode
@@ -60,7 +60,7 @@ class Mapping(Closed):
     encoding: str = Field("", max_length=40, description="CSV: how letters are written, for example `utf-8`.")
     delimiter: str = Field("", max_length=1, description="CSV: what stands between cells.")
     sheet: str = Field("", max_length=100, description="XLSX: the sheet.")
-    header: int | None = Field(
+    header: StrictInt | None = Field(
         None, ge=0, le=1_000, description="The row that names the columns; 0 when none does. Guessed if absent."
     )
 
