@@ -1,1 +1,1 @@
-!function(c){c=window.cdp=window.cdp||[];"page track identify group alias screen reset ready on flush consent".split(" ").forEach(function(n){c[n]=c[n]||function(){c.push([n].concat([].slice.call(arguments)))}})}();
+!function(c){c=window.cdp=window.cdp||[];c.version||"page track identify group alias screen reset ready on flush consent".split(" ").forEach(function(n){c[n]=function(){c.push([n].concat([].slice.call(arguments)))}})}();

@@ -39,12 +39,12 @@ const start = guard(() => {
   api.push = (...more: Call[]) => more.forEach(call);
   api.ready = (work: () => void) => void later(work);
 
-  early.filter((one) => FIRST.test(one[0])).forEach(call);
+  early.filter((one) => FIRST.test(one?.[0])).forEach(call);
   if (option("consentGoogle") === "true") followGoogle(api.consent);
   settle();
-  const rest = early.filter((one) => !FIRST.test(one[0]));
+  const rest = early.filter((one) => !FIRST.test(one?.[0]));
   const byItself = option("autoPage") !== "false";
-  if (byItself && !rest.some((one) => one[0] === "page")) api.page();
+  if (byItself && !rest.some((one) => one?.[0] === "page")) api.page();
   rest.forEach(call);
   if (byItself && spa !== "off") watchRoutes(() => api.page());
 

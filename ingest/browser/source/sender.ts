@@ -14,6 +14,7 @@ const AROUND = 300; // bytes of a body beside its events and its write key
 const LONGEST_BACKOFF = 60000;
 const LONGEST_RETRY_AFTER = 3600000;
 const TIMEOUT = 30000;
+const PAUSE = "pause." + writeKey;
 
 let sending = 0;
 let failures = 0;
@@ -21,7 +22,7 @@ let timer = 0;
 
 /** How long to wait before a try. What the collector asked for, all tabs and the next page keep to. */
 function pause(): number {
-  const left = navigator.onLine === false ? LONGEST_BACKOFF : +get("pause")! - Date.now();
+  const left = navigator.onLine === false ? LONGEST_BACKOFF : +get(PAUSE)! - Date.now();
   return left > LONGEST_RETRY_AFTER ? 0 : left;
 }
 
@@ -82,7 +83,7 @@ async function send(some: Item[]): Promise<void> {
   mark(some, false);
   if (done) return next();
   failures++;
-  if (wait) put("pause", String(Date.now() + wait));
+  if (wait) put(PAUSE, String(Date.now() + wait));
   const backoff = Math.min(LONGEST_BACKOFF, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
   // A little later than asked, each browser by another little: so they do not all come back at once.
   schedule(Math.max(backoff, wait * (1 + Math.random() / 10)));

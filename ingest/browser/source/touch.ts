@@ -32,7 +32,7 @@ function parameters(query: string, named: (name: string) => string | undefined):
   const found: Fields = {};
   new URLSearchParams(query).forEach((value, name) => {
     const as = named(name.toLowerCase());
-    if (as) found[as] ||= value.slice(0, MOST);
+    if (as && value) found[as] ||= value.slice(0, MOST);
   });
   return filled(found);
 }

@@ -120,7 +120,7 @@ async def test_who_listens_hears_and_may_refuse(site: Site) -> None:
 
 async def test_a_page_can_do_nothing_that_breaks_it(site: Site) -> None:
     """Circles, elements, functions, big integers, listeners that throw: the page goes on, and what can be told is."""
-    page = await site.tab(site.put_up())
+    page = await site.tab(site.put_up(body="<script>cdp.push(null, 7, [])</script>"))
     await page.evaluate(
         """() => {
             const circle = {name: "circle"}; circle.self = circle;
