@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 RETRY_AFTER = 1.0
 FINISH = 10.0
 GONE = 499
+# What a page needs before it can send, answered from memory: without it, an SDK that meets an overload never starts.
+ALWAYS: frozenset[Work] = frozenset({"settings", "source_config", "script"})
 
 DOORS: dict[Work, Callable[[Hall], Door]] = {
     "events": TrackingDoor,
@@ -118,7 +120,7 @@ class Collector:
                 return preflight(request.headers)
             allow = ", ".join([*route.methods, "OPTIONS"]).encode()
             return refused(405, "method_not_allowed", f"Use {route.methods[0]} here.", more=[(b"allow", allow)])
-        if self._stopping or self._in_flight >= self._most:
+        if self._stopping or (self._in_flight >= self._most and route.work not in ALWAYS):
             if isinstance(door := self._doors[route.work], ClickDoor):  # a person waits, and has somewhere to go
                 return door.turned_away(request)
             reason = "The collector is stopping." if self._stopping else "Too many requests at once."
