@@ -35,7 +35,7 @@ from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED, Topic
 from cdp.vault import open_vault
 from ingest.envelopes import Receipt
 from ingest.imports import reading
-from ingest.imports.job import AT_WORK, KIND, REPORT, Counts, Job, Jobs, State, discard, folder_of
+from ingest.imports.job import AT_WORK, KIND, REPORT, WAITING, Counts, Job, Jobs, State, discard, folder_of
 from ingest.imports.known import TOGETHER, Stored, count_known
 from ingest.imports.mapping import read_mapping
 from ingest.imports.rows import UPDATED
@@ -55,6 +55,7 @@ WALK: tuple[tuple[str, Topic], ...] = (("resolver", EVENTS_RAW), ("loader", EVEN
 # Seconds between looks at others' work, and after which a job that another process held is looked at again.
 LOOK, AGAIN = 0.2, 15.0
 LONGEST_WAIT = 30.0
+TIDY = 3_600.0
 CURRENCY = "VND"
 
 Work = Callable[[str, Job], Awaitable[None]]
@@ -115,13 +116,11 @@ class Importer:
         self._tasks: list[asyncio.Task[None]] = []
         self._woken: list[asyncio.Event] = []
         self._trouble = ""
-        self._stopping = False
         platform.registry.watch(self._changed)
 
     async def start(self) -> None:
         """Go on with what an earlier process left, and follow what comes."""
-        self._stopping = False
-        await asyncio.to_thread(self._sweep)
+        self._tasks = [asyncio.create_task(self._tidy(), name="importer:tidy")]
         states: tuple[tuple[frozenset[State], Work], ...] = (
             (frozenset({"reading"}), self._read),
             (frozenset({"sending", "settling"}), self._send),
@@ -133,7 +132,6 @@ class Importer:
 
     async def stop(self) -> None:
         """Leave off; what is under way goes on at the next start."""
-        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -199,19 +197,32 @@ class Importer:
             await self._jobs.change(key, AUTHOR, among=AT_WORK, state="failed", reason=reason, ended_at=now)
         log.info("import.ended", job=key, state="failed")
 
-    def _sweep(self) -> None:
-        """Remove folders that belong to no job, and files nobody wants any more."""
+    async def _tidy(self) -> None:
+        """Every now and then remove what nobody wants any more of people's files."""
+        while True:
+            try:
+                await self.sweep()
+            except (CdpError, OSError) as error:
+                log.warning("import.untidy", reason=str(error))
+            await asyncio.sleep(TIDY)
+
+    async def sweep(self) -> None:
+        """Remove folders that belong to no job, files of those that ended, and those that nobody started in time."""
         settings, now = self._platform.settings, self._platform.clock.now()
         oldest = now - round(settings.imports.keep_days * clock.DAY)
-        for folder in folder_of(settings).glob("*"):
+        for folder in await asyncio.to_thread(lambda: list(folder_of(settings).glob("*"))):
             job = self._jobs.find(folder.name)
-            if job is None and folder.stat().st_mtime * 1000 < now - clock.DAY:
-                discard(folder, all_of_it=True)
-            elif job is not None and (job.state in ("finished", "cancelled") or self._is_stale(job, oldest)):
-                discard(folder)
-
-    def _is_stale(self, job: Job, oldest: int) -> bool:
-        return job.state in ("ready", "failed") and job.started_at < oldest
+            if job is None:
+                if folder.stat().st_mtime * 1000 < now - clock.DAY:
+                    await asyncio.to_thread(discard, folder, all_of_it=True)
+            elif job.state in ("finished", "cancelled"):
+                await asyncio.to_thread(discard, folder)
+            elif job.state in WAITING and job.started_at < oldest:
+                with contextlib.suppress(ConflictError, NotFoundError):
+                    reason = "Nobody started it in time."
+                    await self._jobs.change(
+                        folder.name, AUTHOR, among=WAITING, state="cancelled", reason=reason, ended_at=now
+                    )
 
     # --- reading
 
@@ -256,7 +267,12 @@ class Importer:
         arguments = [sys.executable, "-P", "-m", reading.__name__, str(folder)]
         with (folder / "errors.txt").open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
-                *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=errors
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                # Sorting what does not fit into memory happens beside the file, not where others may look.
+                env={**os.environ, "SQLITE_TMPDIR": str(folder), "ARROW_DEFAULT_MEMORY_POOL": "system"},
             )
         assert process.stdout is not None
         try:

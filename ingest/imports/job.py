@@ -31,6 +31,7 @@ REPORT = "report.json"
 State = Literal["reading", "ready", "sending", "settling", "finished", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
 AT_WORK: frozenset[State] = frozenset({"reading", "sending", "settling"})
+WAITING: frozenset[State] = frozenset({"ready", "failed"})
 
 
 class Counts(Struct, omit_defaults=True):

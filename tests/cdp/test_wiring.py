@@ -23,6 +23,7 @@ from cdp.settings import Settings
 from cdp.state import EmbeddedValkey
 from cdp.wiring import (
     LockedError,
+    accompanied,
     borrows_state,
     locked,
     needs,
@@ -94,6 +95,16 @@ def test_roles_are_in_the_order_of_the_walk(book: list[str]) -> None:
     """Whatever order the wings come in; a role the walk does not know comes last."""
     assert list(offers(wiring.wings())) == ["collector", "resolver", "loader", "extra"]
     assert wiring.role_names() == ["collector", "resolver", "loader", "extra", "api"]
+
+
+def test_a_role_beside_another_runs_where_that_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be chosen alone, and nobody has to name it."""
+    known = {"a": Offer(lambda _: Recorder("a", [])), "b": Offer(lambda _: Recorder("b", []), beside="api")}
+    monkeypatch.setattr(wiring, "wings", lambda: [Wing("ingest", known)])
+
+    assert wiring.role_names() == ["a", "loader", "api"]
+    assert accompanied(["api"], known) == ["api", "b"]
+    assert accompanied(["a"], known) == ["a"]
 
 
 def test_parts_follow_from_roles(book: list[str]) -> None:

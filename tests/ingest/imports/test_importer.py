@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from cdp.errors import TransientError
 from cdp.settings import Settings
 from cdp.wiring import running
 from ingest.imports import importer
-from ingest.imports.job import folder_of
+from ingest.imports.job import Jobs, folder_of
 from ingest.imports.reading import FILE
 from tests.ingest.imports.conftest import ROLES, Shop, opened
 from tests.ingest.imports.files import as_csv, as_jsonl, as_parquet, as_xlsx
@@ -273,3 +275,35 @@ async def test_a_source_that_is_gone_ends_an_import(shop: Shop) -> None:
     assert (
         source["enabled"] and failed["reason"] == f"The source {shop.source!r} is disabled." and done["accepted"] == 2
     )
+
+
+async def test_a_file_that_nobody_starts_is_not_kept_for_ever(shop: Shop) -> None:
+    """Nor is a folder that no import knows; what is waited for stays."""
+    platform = shop.service.platform
+    [role] = [role for role in platform.roles if isinstance(role, importer.Importer)]
+    fresh, stale = [await shop.imported(as_csv(shop.customers(n)), dry_run=True) for n in (2, 3)]
+    jobs = Jobs(platform.registry)
+    await jobs.put(stale["key"], structs.replace(jobs.get(stale["key"]), started_at=0), "test")
+    unknown = folder_of(platform.settings, "unknown")
+    unknown.mkdir()
+    os.utime(unknown, (0, 0))
+
+    await role.sweep()
+
+    assert (await shop.until(stale["key"], "cancelled"))["reason"] == "Nobody started it in time."
+    assert not (folder_of(platform.settings, stale["key"]) / FILE).exists() and not unknown.exists()
+    assert (folder_of(platform.settings, fresh["key"]) / FILE).exists()
+
+
+async def test_a_file_may_be_larger_than_a_request(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes to the disk as it comes; beyond its own limit it is refused, and nothing of it stays."""
+    settings = shop.service.platform.settings
+    large = as_csv([["Mã KH", "Ghi chú"], *([f"KH{n}", "x" * 90_000] for n in range(60))])
+    taken = await shop.imported(large, dry_run=True)
+    before = sorted(folder_of(settings).glob("*"))
+    smaller = settings.imports.model_copy(update={"max_file_bytes": 1_000_000})
+    monkeypatch.setitem(settings.__dict__, "imports", smaller)
+    refused = await shop.bring(large)
+
+    assert len(large) > settings.collector.max_body_bytes and taken["rows"] == 60
+    assert refused.status_code in (400, 413) and sorted(folder_of(settings).glob("*")) == before
