@@ -15,8 +15,9 @@ from ingest.collector import Collector
 from ingest.doors import click
 from ingest.metrics import FIGURES
 from ingest.source import KIND
-from ingest.testing import Client, Reply, stored
+from ingest.testing import Client, Reply, set_aside, stored
 from tests.ingest.conftest import WRITE_KEY
+from tests.ingest.test_signatures import SECRET, signed
 from tests.waiting import eventually
 
 SHOP = "https://shop.vn/ao-dai"
@@ -220,6 +221,20 @@ async def test_a_collector_that_is_full_or_stops(visitor: Client, collector: Col
     assert (await follow(visitor, "https://evil.vn")).status == 400
     assert lost("overloaded") == before + 1
     assert await stored(log) == []
+
+
+async def test_signed_identity(visitor: Client, registry: Registry, log: Any) -> None:
+    """Where a source enforces it, the link's `context.identity.signature` proves who it is of; all are led on."""
+    rules = {"mode": "enforce", "method": "hmac", "secrets": [SECRET]}
+    await registry.put(KIND, "shop", registry.get(KIND, "shop").body | {"identity": rules})
+    proof = {"context.identity.signature": signed("lan")}
+    assert (await follow(visitor, userId="lan", **proof)).status == 302
+    assert (await follow(visitor, userId="nam", **proof)).status == 302
+    [one] = await stored(log)
+    assert one.body["userId"] == "lan"
+    assert "identity" not in one.body.get("context", {})
+    [aside] = await set_aside(log)
+    assert aside.code == "unsigned_identity"
 
 
 @pytest.mark.parametrize(
