@@ -104,12 +104,26 @@ def opened_mail(event: dict[str, Any]) -> None:
 
 
 def somebody(event: dict[str, Any], known: str = "") -> None:
-    """Give an event that names nobody the id that its browser is `known` by, or that of a stranger.
+    """Give an event without an id the one that its browser is `known` by, or that of a stranger.
 
-    One that names a person stays: whoever a mail was forwarded to opens it under the name of who it was sent to.
+    One that names a person is not tied to the browser: whoever a mail was forwarded to opens it under the name of who
+    it was sent to. Where an address is all it has, all its events have one id, lest each open be a new device.
     """
-    if not event.get("userId") and not event.get("anonymousId"):
-        event["anonymousId"] = known or str(uuid.uuid4())
+    if event.get("userId") or event.get("anonymousId"):
+        return
+    address = _address(event)
+    event["anonymousId"] = str(uuid.uuid5(uuid.NAMESPACE_URL, address)) if address else known or str(uuid.uuid4())
+
+
+def _address(event: dict[str, Any]) -> str:
+    """The e-mail address or phone number that an event names its person by; empty without."""
+    context = event.get("context")
+    for traits in (event.get("traits"), context.get("traits") if isinstance(context, dict) else None):
+        if isinstance(traits, dict):
+            for name in ("email", "phone"):
+                if isinstance(given := traits.get(name), str) and given.strip():
+                    return f"{name}:{given.strip().lower()}"
+    return ""
 
 
 def opened(event: dict[str, Any]) -> Opened:

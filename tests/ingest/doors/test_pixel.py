@@ -68,6 +68,14 @@ async def test_a_page_without_script(visitor: Client, log: Any) -> None:
     assert len({one.body["anonymousId"] for one in found}) == 2
 
 
+async def test_an_address_is_one_device(visitor: Client, log: Any) -> None:
+    """Where an e-mail address is all that is known, its opens share an id."""
+    for address in ("lan@shop.vn", "Lan@Shop.VN ", "nam@shop.vn"):
+        assert (await load(visitor, email=address, email_id="1")).status == 200
+    ids = [one.body["anonymousId"] for one in await stored(log)]
+    assert (len(ids), len(set(ids))) == (3, 2)
+
+
 @pytest.mark.parametrize("kind", ["track", "page", "identify", "screen", "group", "alias"])
 @pytest.mark.parametrize("alphabet", [base64.b64encode, base64.urlsafe_b64encode])
 async def test_segment_shape(visitor: Client, log: Any, kind: str, alphabet: Any) -> None:
