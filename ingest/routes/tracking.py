@@ -193,6 +193,8 @@ for path in BATCHES:
         "Send up to 5,000 events of any kind, each with its `type`. A bad one is kept aside, told of in `results`, and "
         "harms no other. May be gzipped."
     )
+    if path == "/v1/import":
+        text += " With `kind` in the query the body is a file: see `POST /api/v1/imports`."
     main = path in ("/v1/batch", "/v1/import", "/beacon/v1/batch")
     _add(path, "Send events", text, _taking(BATCH_EXAMPLE, ["batch"]), shown=main)
 

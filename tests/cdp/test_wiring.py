@@ -102,7 +102,7 @@ def test_a_role_beside_another_runs_where_that_one_does(monkeypatch: pytest.Monk
     known = {"a": Offer(lambda _: Recorder("a", [])), "b": Offer(lambda _: Recorder("b", []), beside="api")}
     monkeypatch.setattr(wiring, "wings", lambda: [Wing("ingest", known)])
 
-    assert wiring.role_names() == ["a", "loader", "api"]
+    assert wiring.role_names() == ["loader", "a", "api"]
     assert accompanied(["api"], known) == ["api", "b"]
     assert accompanied(["a"], known) == ["a"]
 
