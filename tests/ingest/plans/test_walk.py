@@ -104,10 +104,9 @@ async def test_walk(settings: Settings, cli: Cli, tmp_path: Path) -> None:
 
         async def all_there() -> Any:
             counts = (await cli("status"))[1]["conservation"][0]
-            return counts["stored"] == 25 and counts
+            return (counts["stored"], counts["quarantined"], counts["difference"]) == (25, 5, 0)
 
-        counts = await eventually(all_there)
-        assert (counts["quarantined"], counts["difference"]) == (5, 0)
+        await eventually(all_there, timeout=30)
         assert (await cli("quarantine", "list"))[1] == []
         assert (await cli("plan", "check", "default", str(_event(tmp_path, {"total": "x"}))))[0] == 1
         code, differs = await cli("plan", "diff", "default")
