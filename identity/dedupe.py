@@ -19,14 +19,15 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from operator import attrgetter
 from struct import Struct as Layout
+from struct import pack
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import MsgspecError, Raw, Struct
 from redis.asyncio import Redis
+from siphashc import siphash
 
 from cdp.clock import DAY, HOUR, MINUTE, SECOND, Clock
 from cdp.records import NOTHING, RawBatch, RawEvent, encode
@@ -36,19 +37,18 @@ from identity.identifiers import scalar
 from identity.keys import Keys
 
 Verdict = Literal["new", "duplicate", "reused"]
-Sighting = tuple[bytes, bytes]  # the digest of a messageId and its source, and the record of the event that had it
+Sighting = tuple[int, bytes]  # the digest of a messageId and its source, and the record of the event that has it
 
 # Two of them are a week and two hours: clocks may differ a little.
 GENERATION = 85 * HOUR
 # How many messageIds are looked up in one call. Lua hands on less than 8,000 arguments, and each new id takes two.
 CHUNK = 1_000
 
-# A record is the place of an event's message in events.raw, then the fingerprint of what the event said. The bits of
+# A record is the place of an event's message in events.raw, then the fingerprint of what the event says. The bits of
 # the partition and the offset that are left out differ only between events that are weeks apart.
-SECRET, DIGEST, PLACE, FINGERPRINT = 16, 8, 6, 4
-RECORD = PLACE + FINGERPRINT
+SECRET, PLACE, RECORD = 16, 6, 10
 PARTITION, VERIFIED = 0x7FFF, 0x8000
-OFFSET = 0xFFFF_FFFF
+BITS = 0xFFFF_FFFF
 
 # KEYS: the secret; then generations, the latest first: the one to come, the present one, and those before it.
 # ARGV: the secret; seconds for which a generation is kept; digests of 8 bytes; for each of them a record of 10 bytes.
@@ -144,19 +144,19 @@ class Memory:
             met.add((digest, record))
         return verdicts
 
-    async def _ask(self, wanted: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    async def _ask(self, wanted: Mapping[int, bytes]) -> dict[int, bytes]:
         """Digests, each with the record that it gets if it is new → the records of those that are not.
 
         Among them is the one given, where it was a verified event's and those known were not.
         """
-        known: dict[bytes, bytes] = {}
+        known: dict[int, bytes] = {}
         all_digests, all_records = list(wanted), list(wanted.values())
         keys, kept = self._keys(), (self._past + 2) * GENERATION // SECOND
         for start in range(0, len(wanted), CHUNK):
             digests = all_digests[start : start + CHUNK]
             records = all_records[start : start + CHUNK]
-            arguments = self._secret, kept, b"".join(digests), b"".join(records)
-            answers: Any = await self._state.eval(MEET, len(keys), *keys, *arguments)
+            packed = pack(f">{len(digests)}Q", *digests)
+            answers: Any = await self._state.eval(MEET, len(keys), *keys, self._secret, kept, packed, b"".join(records))
             if answers is None:
                 raise _OtherSecretError
             known |= {digests[n - 1]: found for n, found in zip(answers[::2], answers[1::2], strict=True)}
@@ -173,9 +173,11 @@ class Memory:
     async def _agree(self) -> bytes:
         """The secret in this installation's digests. Who needs it first makes it; it is lost only with the records."""
         key = self._where.message_secret
-        await self._state.set(key, secrets.token_bytes(SECRET), nx=True)
-        secret = await self._state.get(key)
-        return secret if isinstance(secret, bytes) else b""
+        async with self._state.pipeline(transaction=True) as pipe:
+            pipe.set(key, secrets.token_bytes(SECRET), nx=True)
+            pipe.get(key)
+            _, secret = await pipe.execute()
+        return bytes(secret)
 
     async def _keep_house(self) -> None:
         """Count what is remembered, and drop the generation that nobody looks at any more.
@@ -227,32 +229,28 @@ def _verified(record: bytes) -> bool:
 
 # --- sightings ------------------------------------------------------------------------------------
 
-_place = Layout(">HI").pack
+_record = Layout(">HII").pack
 _parts = attrgetter(
     "type", "user_id", "anonymous_id", "previous_id", "group_id", "event", "name", "properties", "traits"
 )
 
 
 def _sightings(events: Sequence[Taken], secret: bytes) -> Iterator[Sighting]:
-    batch: RawBatch | None = None
-    for partition, offset, _, event, around in events:
-        if around is not batch:
-            batch = around
-            salt = secret + batch.source.encode() + b"\0"
-            place = _place(partition & PARTITION, offset & OFFSET)
-            place_verified = _place(partition & PARTITION | VERIFIED, offset & OFFSET)
-        digest = sha256(salt + event.id.encode()).digest()[:DIGEST]
-        yield digest, (place_verified if event.verified else place) + fingerprint(event, secret)
+    for partition, offset, _, event, batch in events:
+        place = partition & PARTITION | VERIFIED if event.verified else partition & PARTITION
+        digest = siphash(secret, f"{batch.source}\0{event.id}")
+        yield digest, _record(place, offset & BITS, fingerprint(event, secret))
 
 
-def fingerprint(event: RawEvent, secret: bytes) -> bytes:
-    """What an event says, as 4 bytes that nobody can foretell: not what sending it again changes, as `sentAt`.
+def fingerprint(event: RawEvent, secret: bytes) -> int:
+    """What an event says, as 32 bits that nobody can foretell: not what sending it again changes, as `sentAt`.
 
     The parts count as they were sent: with another order of keys it says something else.
     """
-    category = event.category and scalar(event.category)
-    inner = _inner_traits(event.context) if event.type == "identify" and not event.traits else None
-    return sha256(secret + encode((_parts(event), category, inner))).digest()[:FINGERPRINT]
+    said: Any = _parts(event)
+    if event.category is not None or event.type == "identify":
+        said = said, scalar(event.category), event.traits or _inner_traits(event)
+    return siphash(secret, encode(said)) & BITS
 
 
 class _Context(Struct):
@@ -262,9 +260,9 @@ class _Context(Struct):
 _context = msgspec.json.Decoder(_Context).decode
 
 
-def _inner_traits(context: Raw) -> Raw:
-    """The traits that some SDKs put into the context only."""
+def _inner_traits(event: RawEvent) -> Raw:
+    """The traits of an identify that are in its context only, where some SDKs put them."""
     try:
-        return _context(context).traits
+        return _context(event.context).traits if event.type == "identify" else NOTHING
     except (MsgspecError, UnicodeError, RecursionError):
         return NOTHING
