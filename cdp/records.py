@@ -74,8 +74,8 @@ class QuarantinedEvent(Struct, omit_defaults=True):
     """An event kept aside. `body` is text as received (it may be no JSON); `path` leads to the fault in it.
 
     `beside` is JSON of what stood beside it in its request (`type` of the path, `context`, `integrations`, `ip`,
-    `location`): a replay needs it. `status` tells the latest that happened: a later record with the same `id` replaces an
-    earlier one.
+    `location`): a replay needs it. `status` tells the latest that happened: a later record with the same `id` replaces
+    an earlier one.
     """
 
     id: str
