@@ -1,6 +1,6 @@
 """What the collector does with more than it can take: measures its capacity, then offers a multiple of that.
 
-    python -m tests.load.overload [--seconds 60] [--times 3]
+    python -m tests.load.overload [--seconds 60] [--times 3] [--events 100]
 
 A collector of its own in a process of its own, on the embedded log, with two sources: one without a limit, and one that
 may bring a twentieth of the capacity and is offered twice that. The load is open: requests go out at their moment,
@@ -41,8 +41,8 @@ from tests.processes import Process, free_port
 from tests.waiting import until
 
 FREE_KEY, LIMITED_KEY = "wk_overload_free", "wk_overload_limited"
-# Events in a request; requests in flight at which the collector sends others away; most connections of the load.
-EVENTS, IN_FLIGHT, CONNECTIONS = 10, 500, 3_000
+# Requests in flight at which the collector sends others away; most connections of the load.
+IN_FLIGHT, CONNECTIONS = 500, 3_000
 # The limited source may bring one part of the capacity in so many, and is offered twice that.
 SHARE = 20
 TICK = 0.005
@@ -54,11 +54,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=60, help="how long")
     parser.add_argument("--times", type=float, default=3, help="how many times the capacity is offered")
+    parser.add_argument("--events", type=int, default=100, help="events in a request")
     arguments = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
     folder = Path(tempfile.mkdtemp(prefix="cdp-overload-"))
     try:
-        report = uvloop.run(overload(folder, seconds=arguments.seconds, times=arguments.times))
+        report = uvloop.run(overload(folder, arguments.seconds, arguments.times, arguments.events))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(report.table())
@@ -68,6 +69,7 @@ def main() -> None:
 class Report(NamedTuple):
     """What was measured. `memory` in megabytes, once a second."""
 
+    events: int
     capacity: float
     offered: float
     seconds: float
@@ -90,7 +92,7 @@ class Report(NamedTuple):
         later = self.memory[len(self.memory) // 4 :]
         halves = [statistics.mean(half) for half in (later[: len(later) // 2], later[len(later) // 2 :])]
         rows = {
-            "capacity": f"{self.capacity:,.0f} requests/s of {EVENTS} events",
+            "capacity": f"{self.capacity:,.0f} requests/s of {self.events} events",
             "offered": f"{offered:,.0f} requests/s for {self.seconds:.0f} s: {offered / self.capacity:.1f} times that",
             "not sent in time": f"{self.held_back:,}: the load's own connections were all in use",
             "answers": f"{answers}; unanswered {self.unanswered}",
@@ -124,18 +126,18 @@ class Report(NamedTuple):
         print("kept: " + ", ".join(promises))
 
 
-async def overload(folder: Path, *, seconds: float, times: float) -> Report:
-    """Run it."""
+async def overload(folder: Path, seconds: float, times: float, events: int) -> Report:
+    """Run it, with so many events in a request."""
     await _define(folder, FREE_KEY, "free", None)
     await _define(folder, LIMITED_KEY, "limited", None)
     process, port = _collector(folder)
     try:
-        capacity = await _capacity(port)
+        capacity = await _capacity(port, events)
         process.stop()
-        rate = capacity * EVENTS / SHARE
-        await _define(folder, LIMITED_KEY, "limited", {"events_per_second": rate, "burst": max(EVENTS, int(rate))})
+        rate = capacity * events / SHARE
+        await _define(folder, LIMITED_KEY, "limited", {"events_per_second": rate, "burst": max(events, int(rate))})
         process, port = _collector(folder)
-        load = Load(port, [FREE_KEY] * (SHARE // 2 - 1) + [LIMITED_KEY])
+        load = Load(port, [FREE_KEY] * (SHARE // 2 - 1) + [LIMITED_KEY], events)
         memory: list[float] = []
         before = cpu_seconds(process.pid)
         watch = asyncio.create_task(_watch(process.pid, memory))
@@ -147,10 +149,11 @@ async def overload(folder: Path, *, seconds: float, times: float) -> Report:
         watch.cancel()
     finally:
         process.stop()
-    stored = await _stored(folder, load.sent)
-    lost = sum(1 for number in load.acknowledged if stored[number] != EVENTS)
+    stored = await _stored(folder, load.sent, events)
+    lost = sum(1 for number in load.acknowledged if stored[number] != events)
     partly = sum(1 for count in stored if count) - (len(load.acknowledged) - lost)
     return Report(
+        events,
         capacity,
         load.sent,
         spent,
@@ -170,10 +173,10 @@ async def overload(folder: Path, *, seconds: float, times: float) -> Report:
 class Load:
     """Requests at a rate, each with a number that its events carry in their messageIds."""
 
-    def __init__(self, port: int, keys: list[str]) -> None:
+    def __init__(self, port: int, keys: list[str], events: int) -> None:
         self._port = port
-        self._heads = [_head(key) for key in keys]
-        self._body = _body()
+        self._body = _body(events)
+        self._heads = [_head(key, len(self._body)) for key in keys]
         self._idle: deque[Connection] = deque()
         self._open: list[Connection] = []
         self._opening = 0
@@ -275,17 +278,17 @@ class Connection(asyncio.Protocol):
             self._load.answered(self, self._number, head)
 
 
-def _body() -> bytes:
+def _body(count: int) -> bytes:
     """A batch, MARK in the messageId of each event."""
-    events = [payload.event(number, people=1_000) for number in range(EVENTS)]
+    events = [payload.event(number, people=1_000) for number in range(count)]
     return encode({"batch": [{**one, "messageId": f"{MARK.decode()}-{n}"} for n, one in enumerate(events)]})
 
 
-def _head(write_key: str) -> bytes:
+def _head(write_key: str, length: int) -> bytes:
     fields = {
         "Host": "127.0.0.1",
         "Content-Type": "application/json",
-        "Content-Length": str(len(_body())),
+        "Content-Length": str(length),
         **authorization(write_key),
     }
     return "\r\n".join(
@@ -293,11 +296,9 @@ def _head(write_key: str) -> bytes:
     ).encode()
 
 
-async def _capacity(port: int) -> float:
-    """Requests a second that a load which waits for its answers gets through, after a short warm-up."""
-    load = Load(port, [FREE_KEY])
-    await load.offer(200, 0.5)
-    await load.finish()
+async def _capacity(port: int, events: int) -> float:
+    """Requests a second that a load which waits for its answers gets through. Its numbers are beyond all others."""
+    load = Load(port, [FREE_KEY], events)
     done: list[int] = []
     end = time.monotonic() + 5
     start = time.monotonic()
@@ -363,26 +364,22 @@ async def _define(folder: Path, write_key: str, key: str, limit: dict[str, float
     await log.close()
 
 
-async def _stored(folder: Path, requests: int) -> bytearray:
+async def _stored(folder: Path, requests: int, events: int) -> list[int]:
     """How many different events of each request the log has."""
-    counts = bytearray(requests)
-    seen: set[str] = set()
+    seen = bytearray(requests * events)
     log = open_log(_settings(folder), SystemClock())
     await log.start()
     left = sum((await log.end_offsets(EVENTS_RAW)).values())
     reader = await log.reader([EVENTS_RAW], start="earliest")
     while left > 0 and (messages := await reader.read(limit=2_000, timeout=5)):
         left -= len(messages)
-        for message in messages:
-            for batch in decode_raw(message.value):
-                for event in batch.events:
-                    number = int(event.id.split("-")[0])
-                    if number < requests and event.id not in seen:
-                        seen.add(event.id)
-                        counts[number] += 1
+        for batch in (batch for message in messages for batch in decode_raw(message.value)):
+            for number, _, place in (event.id.partition("-") for event in batch.events):
+                if int(number) < requests:  # those with higher numbers measured the capacity
+                    seen[int(number) * events + int(place)] = 1
     await reader.close()
     await log.close()
-    return counts
+    return [seen.count(1, number * events, (number + 1) * events) for number in range(requests)]
 
 
 if __name__ == "__main__":
