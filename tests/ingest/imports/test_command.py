@@ -14,17 +14,19 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from cdp.cli import imports
+from cdp.cli.commands import app
 from cdp.cli.imports import lines_of, read_mapping, to_toml
 from cdp.cli.output import Output
-from cdp.errors import InvalidError
+from cdp.errors import CdpError, InvalidError
 from tests.ingest.imports.files import as_csv, kept
 from tests.ingest.imports.test_reading import CUSTOMERS, staged
 from tests.processes import ADMIN_TOKEN, Embedded, events
 from tests.waiting import until
 
-ROWS = 8_000
+ROWS = 4_000
 MAPPING: dict[str, Any] = {
     "kind": "customers",
     "header": 3,
@@ -83,20 +85,14 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     running.stop()
 
 
-def command(product: Embedded, *words: str) -> subprocess.Popen[str]:
-    """A command of `cdp`, started."""
-    arguments = [sys.executable, "-c", "from cdp.cli import main; main()", *words]
-    environment = {**os.environ, "CDP_URL": product.api_url, "CDP_TOKEN": ADMIN_TOKEN}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(arguments, env=environment, text=True, cwd=product.folder, **pipes)  # type: ignore[call-overload,no-any-return]
-
-
 def said(product: Embedded, *words: str, status: int = 0) -> str:
-    """What a command says on stdout; on stderr, where it is to fail."""
-    with command(product, *words) as running:
-        out, errors = running.communicate(timeout=60)
-    assert running.returncode == status, errors
-    return errors if status else out
+    """What a command says; where it is to fail, why."""
+    done = CliRunner().invoke(app, list(words), env={"CDP_URL": product.api_url, "CDP_TOKEN": ADMIN_TOKEN})
+    if status:
+        assert isinstance(done.exception, CdpError), done.output
+        return done.exception.message
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
 
 
 def test_a_file_is_looked_at_then_imported(product: Embedded, tmp_path: Path) -> None:
@@ -201,7 +197,10 @@ def test_an_import_survives_a_kill(product: Embedded, tmp_path: Path) -> None:
         [latest] = product.api("GET", "/api/v1/imports?limit=1").json()["items"]
         return bool(latest["name"] == file.name and 0 < latest["sent"] < ROWS)
 
-    with command(product, "import", str(file), "--yes", "--json") as running:
+    arguments = [sys.executable, "-c", "from cdp.cli import main; main()", "import", str(file), "--yes", "--json"]
+    environment = {**os.environ, "CDP_URL": product.api_url, "CDP_TOKEN": ADMIN_TOKEN}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(arguments, env=environment, text=True, stdout=pipe, stderr=pipe) as running:
         until(half, timeout=60)
         product.processes["up"].kill()
         product.start()

@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FORMATS: dict[str, Callable[..., bytes]] = {"csv": as_csv, "xlsx": as_xlsx, "jsonl": as_jsonl, "parquet": as_parquet}
+FORMATS: dict[str, Callable[..., bytes]] = {"xlsx": as_xlsx, "jsonl": as_jsonl, "parquet": as_parquet}
 
 
 async def test_a_file_becomes_profiles(shop: Shop) -> None:
