@@ -169,7 +169,11 @@ class IdentitySettings(Room):
         description="More values that identify nobody, as regular expressions over the normalised value.",
     )
     dedupe_days: float = Field(
-        7, gt=0, description="How long a (source, messageId) is remembered and its repeats dropped."
+        7,
+        gt=0,
+        le=365,
+        description="How long, at least, a source's messageId is remembered: its repeats are dropped, and another event "
+        "under it is quarantined. An id takes about 40 bytes of the state.",
     )
 
 
