@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-NEVER = 120_000
+# After what an SDK sends again: an answer that says so, a connection that breaks.
+ANSWER, BREAK = "answer", "break"
+ALWAYS, NEVER = frozenset({ANSWER, BREAK}), frozenset[str]()
 
 
 class Sdk(NamedTuple):
     """An SDK as it is driven.
 
-    `lacks` names the calls that it has not. One that `repeats` sends again what failed, one that `insists` even what was
-    refused for good (400 apart), a few times. One that `leaves` sends as its page goes.
+    `lacks` names calls, and fields of calls, that it has not; `repeats` after what it sends again. One that `insists`
+    sends even what was refused for good again, 400 apart, a few times. One that `leaves` sends as its page goes.
     """
 
     name: str
     driver: str
     options: Mapping[str, Any] = {}
     lacks: frozenset[str] = frozenset()
-    repeats: bool = True
+    repeats: frozenset[str] = ALWAYS
     insists: bool = False
     leaves: bool = False
 
@@ -47,19 +49,26 @@ SDKS = {
         Sdk("segment-browser", "segment-browser.js"),
         Sdk("segment-browser-batching", "segment-browser.js", batching(size=4, timeout=300)),
         # All it has is sent as the page goes.
-        Sdk("segment-browser-leaving", "segment-browser.js", batching(size=1_000, timeout=NEVER), leaves=True),
+        Sdk(
+            "segment-browser-leaving",
+            "segment-browser.js",
+            batching(size=1_000, timeout=120_000),
+            repeats=NEVER,
+            leaves=True,
+        ),
         Sdk("rudder-browser", "rudder-browser.js", lacks=SCREEN),
         Sdk(
             "rudder-browser-beacon",
             "rudder-browser.js",
             {"useBeacon": True, "beaconQueueOptions": {"flushQueueInterval": 300}},
             lacks=SCREEN,
-            repeats=False,
+            repeats=NEVER,
         ),
         Sdk("rudder-older-browser", "rudder-older-browser.js", lacks=SCREEN),
-        Sdk("customerio-browser", "customerio-browser.js"),
-        Sdk("hightouch-browser", "hightouch-browser.js"),
-        Sdk("jitsu-browser", "jitsu-browser.js", lacks=frozenset({"screen", "alias"}), repeats=False),
+        # These two take whatever answer for thanks, as older versions of Segment's own do.
+        Sdk("customerio-browser", "customerio-browser.js", repeats=frozenset({BREAK})),
+        Sdk("hightouch-browser", "hightouch-browser.js", repeats=frozenset({BREAK})),
+        Sdk("jitsu-browser", "jitsu-browser.js", lacks=frozenset({"screen", "alias", "timestamp"}), repeats=NEVER),
         Sdk("segment-node", "segment-node.mjs"),
         # These two come again at once and heed no Retry-After; left alone they give up within the second.
         Sdk("segment-older-node", "analytics-node.mjs", {"retryCount": 8}),

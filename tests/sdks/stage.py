@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import httpx
 
 from tests.processes import WRITE_KEY, Embedded, Process, free_port
-from tests.sdks.gate import Gate
+from tests.sdks.gate import Forward, Gate, Reply
 from tests.sdks.sdks import Sdk
 from tests.sdks.story import Call, differences
 from tests.waiting import until
@@ -27,6 +27,12 @@ from tests.waiting import until
 HERE = Path(__file__).parent
 # The narrow collector's limits.
 MOST_BYTES = 12_000
+# Adds a frame to a page, and waits until it is loaded.
+FRAME = """([name, address]) => new Promise((loaded) => {
+  const frame = document.createElement("iframe");
+  Object.assign(frame, { name, src: address, onload: loaded });
+  document.body.append(frame);
+})"""
 # The name of events that use up a limit.
 SPENT = "Spent"
 
@@ -70,6 +76,7 @@ class Stage:
                 **self.product.environment,
                 "CDP_HTTP__PORT": str(port),
                 "CDP_COLLECTOR__MAX_IN_FLIGHT": "1",
+                "CDP_COLLECTOR__BODY_TIMEOUT_SECONDS": "600",
                 "CDP_COLLECTOR__MAX_BODY_BYTES": str(MOST_BYTES),
             },
             folder,
@@ -94,20 +101,41 @@ class Stage:
     def assert_stored(self, play: Play, *, timeout: float = 60) -> None:
         """Every call of the play is stored once, as it was made, and nothing else is."""
         with contextlib.suppress(AssertionError):
-            until(lambda: not self.differences(play), timeout=timeout)
-        assert self.differences(play) == [], f"through the gate: {', '.join(map(str, play.gate.passages))}"
+            until(lambda: 200 in play.gate.statuses and not self.differences(play), timeout=timeout)
+        wrong = self.differences(play)
+        assert not wrong, "\n".join([*wrong, f"through the gate: {', '.join(map(str, play.gate.passages))}"])
 
 
-@contextlib.contextmanager
-def occupied(url: str) -> Iterator[None]:
-    """A narrow collector with its hands full: a request that does not end."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    credentials = b64encode(f"{WRITE_KEY}:".encode()).decode()
-    lines = ("POST /v1/batch HTTP/1.1", f"Host: {host}", f"Authorization: Basic {credentials}", "Content-Length: 99")
-    with socket.create_connection((host, int(port))) as sender:
-        sender.sendall("\r\n".join([*lines, "", "{"]).encode())
+class Occupation:
+    """A request that keeps the narrow collector's hands full, until so many others have been turned away."""
+
+    def __init__(self, url: str, *, until_turned_away: int) -> None:
+        self._left = until_turned_away
+        self._lock = threading.Lock()
+        host, _, port = url.removeprefix("http://").partition(":")
+        credentials = b64encode(f"{WRITE_KEY}:".encode()).decode()
+        lines = (
+            "POST /v1/batch HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: Basic {credentials}",
+            "Content-Length: 99",
+        )
+        self._sender = socket.create_connection((host, int(port)))
+        self._sender.sendall("\r\n".join([*lines, "", "{"]).encode())
         until(lambda: httpx.post(f"{url}/v1/batch", auth=(WRITE_KEY, ""), json={"batch": []}).status_code == 503)
-        yield
+
+    def fault(self, forward: Forward) -> Reply:
+        """Suffered by the first request of each of the others."""
+        reply = forward()
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self.close()
+        return reply
+
+    def close(self) -> None:
+        """Leave the collector free."""
+        self._sender.close()
 
 
 class Troupe(Protocol):
@@ -165,30 +193,46 @@ class Programs:
 
 
 class Pages:
-    """Performs plays in Chromium: a page each, all at once, on an origin that is not the collector's."""
+    """Performs plays in Chromium, all at once, on an origin that is not the collector's.
+
+    A play that tells who somebody is has a browser of its own; all others with an SDK are frames of one page.
+    """
 
     def __init__(self, browser: Any, folder: Path) -> None:
         self._browser = browser
-        self._folder = folder
         self._pages: dict[str, Any] = {}
+        self._frames: dict[str, Any] = {}
         handler = functools.partial(QuietFiles, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         self.url = f"http://localhost:{self._server.server_port}"
 
     def perform(self, plays: Iterable[Play]) -> None:
         """Begin."""
         for play in plays:
-            page = self._browser.new_context().new_page()
-            page.goto(f"{self.url}/{play.sdk.driver.removesuffix('.js')}.html")
-            page.evaluate("play => { window.performed = perform(play) }", play.script())
-            self._pages[play.name] = page
+            shared = len(play.calls) == 1
+            frame = self._framed(play) if shared else self._paged(play.name, play).main_frame
+            frame.evaluate("play => { window.performed = perform(play) }", play.script())
+            self._frames[play.name] = frame
+
+    def _paged(self, name: str, play: Play) -> Any:
+        page = self._pages[name] = self._browser.new_context().new_page()
+        page.goto(self._address(play))
+        return page
+
+    def _framed(self, play: Play) -> Any:
+        page = self._pages.get(play.sdk.name) or self._paged(play.sdk.name, play)
+        page.evaluate(FRAME, [play.name, self._address(play)])
+        return page.frame(play.name)
+
+    def _address(self, play: Play) -> str:
+        return f"{self.url}/{play.sdk.driver.removesuffix('.js')}.html"
 
     def failures(self) -> dict[str, list[str]]:
-        """Once all calls are made: what went wrong on each play's page."""
-        for page in self._pages.values():
-            page.evaluate("window.performed")
-        return {name: page.evaluate("window.failures") for name, page in self._pages.items()}
+        """Once all calls are made: what went wrong with each play."""
+        for frame in self._frames.values():
+            frame.evaluate("window.performed")
+        return {name: frame.evaluate("window.failures") for name, frame in self._frames.items()}
 
     def leave(self, play: Play) -> None:
         """Let a page go, as when people close it."""

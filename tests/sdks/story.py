@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from cdp import clock
@@ -14,13 +14,16 @@ TOLERANCE = 5 * clock.MINUTE
 EARLIER = 2 * clock.HOUR
 
 
-def story(play: str) -> list[Call]:
-    """One of every call, as the Segment spec words them. `play` makes the people and marks of each telling its own."""
+def story(play: str, *, without: Collection[str] = ()) -> list[Call]:
+    """One of every call, as the Segment spec words them, `without` some calls or fields of calls.
+
+    `play` makes the people and marks of each telling its own.
+    """
     device = {"anonymousId": f"device-{play}"}
     person = {"userId": f"lan-{play}", **device}
     product = {"sku": "AD-01", "name": "Áo dài “lụa” 👘 <b>&amp;</b>", "price": 1_850_000, "weight": 0.45}
     marked: list[Call] = [
-        {"type": "page", **device, "category": "Shop", "name": "Trang chủ", "properties": {"path": "/"}},
+        {"type": "page", **device, "category": "Shop", "name": "Trang chủ", "properties": {"department": "Áo dài"}},
         {"type": "track", **device, "event": "Product Viewed", "properties": product},
         {"type": "identify", **person, "traits": {"email": f"lan-{play}@example.com", "name": "Nguyễn Thị Lan"}},
         {
@@ -38,13 +41,14 @@ def story(play: str) -> list[Call]:
         inner = call.get("properties", call.get("traits"))
         if inner is not None:
             inner["mark"] = f"{play}-{call['type']}-{call.get('event', '')}"
-    return marked
+    told = (call for call in marked if call["type"] not in without)
+    return [{name: value for name, value in call.items() if name not in without} for call in told]
 
 
 def order(play: str, *, filling: int = 0) -> list[Call]:
     """A single event; `filling` makes it so many bytes larger."""
     properties = {"mark": f"{play}-order", "filling": "x" * filling}
-    return [{"type": "track", "userId": f"lan-{play}", "event": "Order Completed", "properties": properties}]
+    return [{"type": "track", "anonymousId": f"device-{play}", "event": "Order Completed", "properties": properties}]
 
 
 def differences(calls: Iterable[Call], stored: Iterable[Mapping[str, Any]]) -> list[str]:

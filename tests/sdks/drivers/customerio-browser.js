@@ -1,4 +1,6 @@
 import { AnalyticsBrowser } from "@customerio/cdp-analytics-browser";
 import { performing } from "./page.js";
 
-performing(({ url, write_key: writeKey, options }) => AnalyticsBrowser.load({ writeKey, cdnURL: url }, options));
+performing(({ url, write_key: writeKey, options }) => ({
+  analytics: AnalyticsBrowser.load({ writeKey, cdnURL: url }, options),
+}));

@@ -4,5 +4,6 @@ import { performing } from "./page.js";
 // This one asks for no settings: where to send to is said in code.
 performing(({ url, write_key: writeKey, options }) => {
   const { host, protocol } = new URL(url);
-  return HtEventsBrowser.load({ writeKey }, { apiHost: `${host}/v1`, protocol: protocol.replace(":", ""), ...options });
+  const where = { apiHost: host, protocol: protocol.replace(":", "") };
+  return { analytics: HtEventsBrowser.load({ writeKey }, { ...where, ...options }) };
 });

@@ -5,7 +5,7 @@ const start = async ({ url, write_key: writeKey, options }) => {
   const analytics = new RudderAnalytics();
   analytics.load(writeKey, url, { configUrl: url, ...options });
   await new Promise((ready) => analytics.ready(ready));
-  return analytics;
+  return { analytics };
 };
 performing(start, (analytics, { timestamp, ...call }) => {
   if (!timestamp) return telling(analytics, call);

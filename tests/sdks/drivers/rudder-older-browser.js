@@ -5,7 +5,7 @@ import { performing, telling } from "./page.js";
 const start = async ({ url, write_key: writeKey, options }) => {
   rudder.load(writeKey, url, { configUrl: url, ...options });
   await new Promise((ready) => rudder.ready(ready));
-  return rudder;
+  return { analytics: rudder };
 };
 performing(start, (analytics, { timestamp, ...call }) => {
   if (!timestamp) return telling(analytics, call);
