@@ -489,6 +489,8 @@ async def test_overload(stalled: tuple[Stalled, Platform]) -> None:
     reply = await client.post("/v1/track", EVENT, ORIGIN)
     assert (reply.status, reply.json()["code"], reply.headers["retry-after"]) == (503, "overloaded", "1")
     assert reply.headers["access-control-allow-origin"] == "https://shop.vn"
+    for path in (f"/v1/projects/{WRITE_KEY}/settings", f"/sourceConfig/?writeKey={WRITE_KEY}", "/cdp.js"):
+        assert (await client.ask("GET", path)).status == 200, "an SDK that is refused these never starts"
 
     log.go.set()
     assert [(await each).status for each in taken] == [200, 200, 200]
