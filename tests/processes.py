@@ -70,11 +70,23 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    def interrupt(self) -> None:
+        """Ctrl-C, without waiting for what comes of it."""
+        if self.running():
+            assert self._process is not None
+            self._process.send_signal(signal.SIGINT)
+
     def stop(self) -> int:
         """Ctrl-C; returns the exit status."""
         if self._process is None or self._process.poll() is not None:
             return 0
-        self._process.send_signal(signal.SIGINT)
+        self.interrupt()
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status, once it has ended."""
+        if self._process is None:
+            return 0
         try:
             return self._process.wait(30)
         except subprocess.TimeoutExpired:
@@ -126,9 +138,11 @@ class Installation:
             raise
 
     def stop(self) -> None:
-        """Stop everything as Ctrl-C does."""
+        """Stop everything at once, as Ctrl-C does."""
         for process in self.processes.values():
-            process.stop()
+            process.interrupt()
+        for process in self.processes.values():
+            process.wait()
 
     def wait_ready(self, *, timeout: float = 90) -> None:
         """Wait until the collector and the API answer /readyz with 200."""

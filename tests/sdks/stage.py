@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -33,8 +33,18 @@ FRAME = """([name, address]) => new Promise((loaded) => {
   Object.assign(frame, { name, src: address, onload: loaded });
   document.body.append(frame);
 })"""
+FETCH = """async ([url, headers]) => {
+  const batch = [{ type: "track", event: "Viewed", anonymousId: "reader" }];
+  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ batch }) });
+  return [answer.status, answer.headers.get("Retry-After")];
+}"""
 # The name of events that use up a limit.
 SPENT = "Spent"
+
+
+def basic(key: str) -> str:
+    """The authorization that SDKs send."""
+    return f"Basic {b64encode(f'{key}:'.encode()).decode()}"
 
 
 def write_key(source: str) -> str:
@@ -227,6 +237,14 @@ class Pages:
 
     def _address(self, play: Play) -> str:
         return f"{self.url}/{play.sdk.driver.removesuffix('.js')}.html"
+
+    def fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, str | None]:
+        """What a script of a page may read of the answer to an event: its status, and Retry-After."""
+        page = self._browser.new_page()
+        page.goto(self.url)
+        status, seconds = page.evaluate(FETCH, [url, dict(headers)])
+        page.close()
+        return status, seconds
 
     def failures(self) -> dict[str, list[str]]:
         """Once all calls are made: what went wrong with each play."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.sdks.gate import Fault, Forward, Gate, Reply, break_down, cut, lose, opened
 from tests.sdks.sdks import ANSWER, BREAK, SDKS, Sdk
-from tests.sdks.stage import MOST_BYTES, SPENT, Occupation, Play, Stage, Troupe, write_key
+from tests.sdks.stage import MOST_BYTES, SPENT, Occupation, Pages, Play, Stage, Troupe, basic, write_key
 from tests.sdks.story import order, story
 from tests.waiting import until
 
@@ -28,12 +28,17 @@ class Case(NamedTuple):
     filling: int = 0
 
 
+def spend(stage: Stage, source: str) -> None:
+    """Use up what a key may bring, for some seconds."""
+    batch = [{"type": "track", "event": SPENT, "userId": "spender"}] * 6
+    httpx.post(f"{stage.product.collector_url}/v1/batch", json={"batch": batch}, auth=(write_key(source), ""))
+
+
 def spent(stage: Stage, source: str) -> Fault:
     """Somebody else uses up what the key may bring, right before."""
 
     def fault(forward: Forward) -> Reply:
-        batch = [{"type": "track", "event": SPENT, "userId": "spender"}] * 4
-        httpx.post(f"{stage.product.collector_url}/v1/batch", json={"batch": batch}, auth=(write_key(source), ""))
+        spend(stage, source)
         return forward()
 
     return fault
@@ -182,3 +187,26 @@ def test_what_is_refused_is_not_sent_for_ever(play: Play, stage: Stage, seasons:
     assert set(refused) == {status}
     assert len(refused) == 1 or (play.sdk.insists and status != 400)
     assert stage.stored(play) == []
+
+
+@pytest.mark.browser
+def test_a_page_may_read_when_to_come_back(stage: Stage, pages: Pages) -> None:
+    """With every header that SDKs send: preflights allow them, and scripts are told Retry-After of a 429 and a 503."""
+    stage.put_source("a-page", **PASSING["limited"].source)
+    sent = {
+        "Authorization": basic(write_key("a-page")),
+        "Content-Type": "application/json;charset=UTF-8",
+        "X-Retry-Count": "1",
+        "AnonymousId": "YQ==",
+        "SentAt": "2026-11-21T08:30:00.000Z",
+        "X-Write-Key": write_key("a-page"),
+    }
+    url = f"{stage.product.collector_url}/v1/batch"
+    assert pages.fetch(url, {**sent, "Authorization": basic("unknown")}) == (401, None)
+    spend(stage, "a-page")
+    status, seconds = pages.fetch(url, sent)
+    assert (status, seconds is not None and seconds.isdigit()) == (429, True)
+
+    occupation = Occupation(stage.narrow_url, until_turned_away=1)
+    assert pages.fetch(f"{stage.narrow_url}/v1/batch", sent) == (503, "1")
+    occupation.close()
