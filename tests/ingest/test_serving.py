@@ -135,9 +135,8 @@ def test_address_of_the_client(run: Callable[..., None]) -> None:
         forwarded = {**KEY, "X-Forwarded-For": "198.51.100.4"}
         await served.http.post("/v1/track", content=EVENT, headers=forwarded)
         [one] = await stored(served.log)
-        assert one.batch.ip == expected
+        assert one.batch.ip == "127.0.0.0", "cut as the source asks"
 
-    expected = "127.0.0.1"
     run(test)
 
 
@@ -148,7 +147,7 @@ def test_address_behind_a_trusted_proxy(run: Callable[..., None]) -> None:
         forwarded = {**KEY, "X-Forwarded-For": "198.51.100.4", "X-Forwarded-Proto": "https"}
         await served.http.post("/v1/track", content=EVENT, headers=forwarded)
         [one] = await stored(served.log)
-        assert one.batch.ip == "198.51.100.4"
+        assert one.batch.ip == "198.51.100.0"
         settings = (await served.http.get(f"/v1/projects/{WRITE_KEY}/settings", headers=forwarded)).json()
         assert settings["integrations"]["Segment.io"]["protocol"] == "https"
 
