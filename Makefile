@@ -23,7 +23,7 @@ demo: $(VENV)/.run ## Send a shop's fortnight to the running product, and say wh
 	@exec $(BIN)/cdp demo $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests on every core (TESTS=tests/cdp for some of them, one after another)
-	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses=auto --dist=worksteal)
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses=auto --dist=loadfile --no-loadscope-reorder)
 
 check: $(VENV)/.dev ## Lint, check format, types, import rules and docs
 	@$(BIN)/ruff check .
