@@ -8,10 +8,10 @@ what that event said. When the id comes again, then
     saying something else                      the id was reused: by mistake, or by somebody who wants the other lost
 
 Write keys are public, so an event whose sender was verified takes the id over from one whose sender was not; then both
-records are kept. Why it is done this way, and what it costs: docs/decisions/0014-message-ids-in-three-hashes.md.
+records are kept. Why it is done this way, and what it costs: docs/decisions/0014-message-ids-in-one-hash.md.
 
-The records lie in the state, in a hash for each generation of half a week. The newest generation is written to, those
-before it are looked at for as long as an event of theirs may be asked for, and then they are dropped whole.
+The records lie in the state, in one hash, and beside it a list of the ids in the order in which they came: whoever
+asks about new ones forgets as many of the oldest as are due.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from msgspec import MsgspecError, Raw, Struct
 from redis.asyncio import Redis
 from siphashc import siphash
 
-from cdp.clock import DAY, HOUR, MINUTE, SECOND, Clock
+from cdp.clock import DAY, MINUTE, Clock
 from cdp.records import NOTHING, RawBatch, RawEvent, encode
 from identity import metrics
 from identity.facts import Cause
@@ -39,8 +39,6 @@ from identity.keys import Keys
 Verdict = Literal["new", "duplicate", "reused"]
 Sighting = tuple[int, bytes]  # the digest of a messageId and its source, and the record of the event that has it
 
-# Two of them are a week and two hours: clocks may differ a little.
-GENERATION = 85 * HOUR
 # How many messageIds are looked up in one call. Lua hands on less than 8,000 arguments, and each new id takes two.
 CHUNK = 1_000
 
@@ -50,37 +48,65 @@ SECRET, PLACE, RECORD = 16, 6, 10
 PARTITION, VERIFIED = 0x7FFF, 0x8000
 BITS = 0xFFFF_FFFF
 
-# KEYS: the secret; then generations, the latest first: the one to come, the present one, and those before it.
-# ARGV: the secret; seconds for which a generation is kept; digests of 8 bytes; for each of them a record of 10 bytes.
+# KEYS: the secret, the hash of records, the list of their digests, the set of digests that are in the list twice.
+# ARGV: the secret, the moment, for how long to remember (both ms), digests of 8 bytes, for each a record of 10 bytes.
 # Answers, for each digest that was known, its number and all that is known of it now; nil if the secret is another.
-# The generation to come exists when another process has a faster clock: then it is the newest for everybody.
+# The list holds moments and joined digests by turns. An id that is taken over is remembered from then on: its place in
+# the list that is forgotten first does not count. Of very many only some are forgotten at once: the state has others
+# to serve. A moment that lies far ahead is the work of a wrong clock, and must not keep the rest from being forgotten.
 MEET = """
 local call, sub, byte = redis.call, string.sub, string.byte
 if call('GET', KEYS[1]) ~= ARGV[1] then return false end
-local newest = call('EXISTS', KEYS[2]) == 1 and 2 or 3
-local joined, records, count = ARGV[3], ARGV[4], #ARGV[3] / 8
-local digests, known = {}, {}
-for n = 1, count do digests[n] = sub(joined, n * 8 - 7, n * 8) end
-for generation = newest, #KEYS do
-  local found = call('HMGET', KEYS[generation], unpack(digests))
-  for n = 1, count do known[n] = known[n] or found[n] end
+local now, days = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function split(joined)
+  local digests = {}
+  for n = 1, #joined / 8 do digests[n] = sub(joined, n * 8 - 7, n * 8) end
+  return digests
 end
-local answers, changes, last = {}, {}, 0
-for n = 1, count do
-  local record, before = sub(records, n * 10 - 9, n * 10), known[n]
-  local overtakes = before and byte(record) > 127 and byte(before, -10) < 128
-  if overtakes then record = before .. record end
-  if overtakes or not before then
-    changes[last + 1], changes[last + 2], last = digests[n], record, last + 2
+
+local function forget(digests)
+  if call('EXISTS', KEYS[4]) == 1 then
+    local once = {}
+    for _, digest in ipairs(digests) do
+      if call('SREM', KEYS[4], digest) == 0 then once[#once + 1] = digest end
+    end
+    digests = once
   end
-  if before then
+  if #digests > 0 then call('HDEL', KEYS[2], unpack(digests)) end
+end
+
+local forgotten = 0
+while forgotten < 5000 do
+  local since = call('LINDEX', KEYS[3], 0)
+  if not since or math.abs(now - since) < days then break end
+  call('LPOP', KEYS[3])
+  local digests = split(call('LPOP', KEYS[3]))
+  forget(digests)
+  forgotten = forgotten + #digests
+end
+
+local digests = split(ARGV[4])
+local known = call('HMGET', KEYS[2], unpack(digests))
+local answers, changes, new, last = {}, {}, {}, 0
+for n = 1, #digests do
+  local digest, before, record = digests[n], known[n], sub(ARGV[5], n * 10 - 9, n * 10)
+  if not before then
+    changes[last + 1], changes[last + 2], last = digest, record, last + 2
+  else
+    if byte(record) > 127 and byte(before, -10) < 128 then
+      before = before .. record
+      changes[last + 1], changes[last + 2], last = digest, before, last + 2
+      call('SADD', KEYS[4], digest)
+    end
     answers[#answers + 1] = n
-    answers[#answers + 1] = overtakes and record or before
+    answers[#answers + 1] = before
   end
 end
 if last > 0 then
-  call('HSET', KEYS[newest], unpack(changes))
-  if call('TTL', KEYS[newest]) < 0 then call('EXPIRE', KEYS[newest], ARGV[2]) end
+  for n = 1, last, 2 do new[#new + 1] = changes[n] end
+  call('HSET', KEYS[2], unpack(changes))
+  call('RPUSH', KEYS[3], ARGV[2], #answers == 0 and ARGV[4] or table.concat(new))
 end
 return answers
 """
@@ -105,11 +131,11 @@ class Memory:
     """Remembers messageIds in the state for some days, shared by every resolver."""
 
     def __init__(self, state: Redis, where: Keys, clock: Clock, days: float) -> None:
-        """`days`: for how long at least; it may be half a week longer."""
+        """`days`: for how long, at least; an id is forgotten with the first call after that."""
         self._state = state
-        self._where = where
+        self._keys = where.messages
         self._clock = clock
-        self._past = math.ceil(days * DAY / GENERATION)  # generations looked at before the present one
+        self._days = round(days * DAY)
         self._secret = b""
         self._counted_at = -math.inf
 
@@ -119,7 +145,8 @@ class Memory:
         The events of one message of events.raw are to be judged in one call, in their order.
         """
         if self._clock.now() - self._counted_at >= MINUTE:
-            await self._keep_house()
+            self._counted_at = self._clock.now()
+            metrics.REMEMBERED.set(await self._state.hlen(self._keys.records))
         while True:
             self._secret = self._secret or await self._agree()
             try:
@@ -151,51 +178,22 @@ class Memory:
         """
         known: dict[int, bytes] = {}
         all_digests, all_records = list(wanted), list(wanted.values())
-        keys, kept = self._keys(), (self._past + 2) * GENERATION // SECOND
         for start in range(0, len(wanted), CHUNK):
-            digests = all_digests[start : start + CHUNK]
-            records = all_records[start : start + CHUNK]
-            packed = pack(f">{len(digests)}Q", *digests)
-            answers: Any = await self._state.eval(MEET, len(keys), *keys, self._secret, kept, packed, b"".join(records))
+            digests, records = all_digests[start : start + CHUNK], all_records[start : start + CHUNK]
+            arguments = self._secret, self._clock.now(), self._days, pack(f">{len(digests)}Q", *digests)
+            answers: Any = await self._state.eval(MEET, len(self._keys), *self._keys, *arguments, b"".join(records))
             if answers is None:
                 raise _OtherSecretError
             known |= {digests[n - 1]: found for n, found in zip(answers[::2], answers[1::2], strict=True)}
         return known
 
-    def _keys(self) -> list[bytes]:
-        return [self._where.message_secret, *self._generations()]
-
-    def _generations(self) -> list[bytes]:
-        """The one to come, the present one, and those before it that are looked at."""
-        present = self._clock.now() // GENERATION
-        return [self._where.messages(present - age) for age in range(-1, self._past + 1)]
-
     async def _agree(self) -> bytes:
         """The secret in this installation's digests. Who needs it first makes it; it is lost only with the records."""
-        key = self._where.message_secret
         async with self._state.pipeline(transaction=True) as pipe:
-            pipe.set(key, secrets.token_bytes(SECRET), nx=True)
-            pipe.get(key)
+            pipe.set(self._keys.secret, secrets.token_bytes(SECRET), nx=True)
+            pipe.get(self._keys.secret)
             _, secret = await pipe.execute()
         return bytes(secret)
-
-    async def _keep_house(self) -> None:
-        """Count what is remembered, and drop the generation that nobody looks at any more.
-
-        That one would expire by itself later, but some servers stand still while a large hash expires. That it is old
-        enough is told by what is left of its time to live, because our clock may be wrong.
-        """
-        now = self._clock.now()
-        past = self._where.messages(now // GENERATION - self._past - 1)
-        async with self._state.pipeline(transaction=False) as pipe:
-            for generation in self._generations():
-                pipe.hlen(generation)
-            pipe.pttl(past)
-            *sizes, left = await pipe.execute()
-        if 0 <= left <= GENERATION:
-            await self._state.unlink(past)
-        metrics.REMEMBERED.set(sum(sizes))
-        self._counted_at = now
 
 
 class _OtherSecretError(Exception):

