@@ -69,7 +69,8 @@ class Reconciler:
             except Exception:
                 log.exception("reconcile.failed", destination=self._destination.key)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self._look.wait()
             self._look.clear()
 
     async def turn(self) -> None:

@@ -62,7 +62,8 @@ class Client:
 
     async def next(self, timeout: float) -> Line | None:
         """The next line; None at the end. Raises `TimeoutError` when there is none for `timeout` seconds."""
-        return await asyncio.wait_for(self._queue.get(), timeout)
+        async with asyncio.timeout(timeout):
+            return await self._queue.get()
 
     def waiting(self) -> list[Line | None]:
         """What else is there already."""
@@ -182,17 +183,20 @@ class Stream(Response):
             if client.cut.is_set():
                 log.info("tail.cut", reason="the client reads too slowly")
             with contextlib.suppress(TimeoutError, OSError):
-                await asyncio.wait_for(send(_chunk(b"", more=False)), 1)
+                async with asyncio.timeout(1):
+                    await send(_chunk(b"", more=False))
 
     async def _write(self, client: Client, send: Send) -> None:
         while True:
             try:
                 lines = [await client.next(HEARTBEAT_SECONDS), *client.waiting()]
             except TimeoutError:
-                await asyncio.wait_for(send(_chunk(b": heartbeat\n\n", more=True)), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await send(_chunk(b": heartbeat\n\n", more=True))
                 continue
             body = b"".join(_event(line) for line in lines if line is not None)
-            await asyncio.wait_for(send(_chunk(body, more=True)), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await send(_chunk(body, more=True))
             if None in lines:
                 return
 

@@ -182,7 +182,8 @@ async def patiently(
             return opening, await answer
         except BaseException as error:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(opening.close(), CLOSING)
+                async with asyncio.timeout(CLOSING):
+                    await opening.close()
             if not isinstance(error, TransientError):
                 raise
             if asyncio.get_running_loop().time() + error.retry_after > deadline:

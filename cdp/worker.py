@@ -130,4 +130,5 @@ class Worker:
         self._trouble = reason
         log.warning("worker.waits", role=self.name, seconds=round(seconds, 2), reason=reason)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

@@ -87,7 +87,8 @@ class Collector:
         if self._in_flight:
             self._idle = asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), FINISH)
+                async with asyncio.timeout(FINISH):
+                    await self._idle.wait()
         await self._rates.stop()
 
     def health(self) -> Health:

@@ -66,7 +66,8 @@ class SegmenterRole:
                 self._trouble, wait = f"{type(error).__name__}: {error}", 1.0
                 log.exception("segmenter.failed")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
 
 
 WING = Wing(

@@ -166,7 +166,8 @@ class Importer:
             for key in [key for key, job in self._jobs.all() if job.state in wanted]:
                 await self._do(key, wanted, work)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), AGAIN)
+                async with asyncio.timeout(AGAIN):
+                    await woken.wait()
 
     async def _do(self, key: str, wanted: frozenset[State], work: Work) -> None:
         folder = folder_of(self._platform.settings, key)

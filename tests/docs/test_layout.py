@@ -21,6 +21,11 @@ def test_wings_have_the_same_door(wing: str) -> None:
         assert any((ROOT / wing).glob(f"{door}*")), f"{wing}/{door}"
 
 
+def test_nobody_waits_by_what_may_swallow_a_cancellation() -> None:
+    """Python 3.11's `asyncio.wait_for` loses a cancellation that comes with the result: `asyncio.timeout` does not."""
+    assert not [path for path in MODULES if "asyncio.wait_for(" in path.read_text(encoding="utf-8")]
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_say_what_they_are(module: Path) -> None:
     """Each begins with a sentence, and is named by a noun of its own."""
