@@ -172,8 +172,8 @@ class IdentitySettings(Room):
         7,
         gt=0,
         le=365,
-        description="How long, at least, a source's messageId is remembered: its repeats are dropped, and another event "
-        "under it is quarantined. An id takes about 40 bytes of the state.",
+        description="How long, at least, a source's messageId is remembered: its repeats are dropped, and another "
+        "event under it is quarantined. An id takes about 40 bytes of the state.",
     )
 
 
