@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,8 +45,8 @@ class World:
         """An empty world: no people, no segments, an empty state; what is on the log is not looked at any more."""
         for entry in self.platform.registry.all(SEGMENT):
             await self.platform.registry.delete(SEGMENT, entry.key)
-        for table in ("events", "traits", "identity_map", "segment_changes"):
-            await self.platform.warehouse.command(f"TRUNCATE TABLE {table}")
+        tables = ("events", "traits", "identity_map", "segment_changes")
+        await asyncio.gather(*(self.platform.warehouse.command(f"TRUNCATE TABLE {table}") for table in tables))
         await self.platform.state.flushall()
         ends = await self.platform.log.end_offsets(SEGMENTS_CHANGES)
         self._beginning = {Partition(SEGMENTS_CHANGES.name, number): end for number, end in ends.items()}
