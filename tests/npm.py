@@ -29,7 +29,10 @@ def node_modules() -> Path:
     with LOCK.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one npm at a time
         if not INSTALLED.is_file() or INSTALLED.read_bytes() != LOCK.read_bytes():
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=SDKS, check=True)
+            command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+            done = subprocess.run(command, cwd=SDKS, capture_output=True, text=True)
+            if done.returncode:
+                missing(f"the packages of {LOCK.name}, and npm could not install them:\n{done.stdout}{done.stderr}")
             shutil.copy(LOCK, INSTALLED)
     return MODULES
 
