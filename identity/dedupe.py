@@ -86,27 +86,34 @@ while forgotten < 5000 do
   forgotten = forgotten + #digests
 end
 
-local digests = split(ARGV[4])
+local digests, records = split(ARGV[4]), ARGV[5]
 local known = call('HMGET', KEYS[2], unpack(digests))
-local answers, changes, new, last = {}, {}, {}, 0
+local answers, changes, last = {}, {}, 0
 for n = 1, #digests do
-  local digest, before, record = digests[n], known[n], sub(ARGV[5], n * 10 - 9, n * 10)
-  if not before then
-    changes[last + 1], changes[last + 2], last = digest, record, last + 2
-  else
+  local before, record = known[n], sub(records, n * 10 - 9, n * 10)
+  if before then
     if byte(record) > 127 and byte(before, -10) < 128 then
-      before = before .. record
-      changes[last + 1], changes[last + 2], last = digest, before, last + 2
-      call('SADD', KEYS[4], digest)
+      record = before .. record
+      call('SADD', KEYS[4], digests[n])
+    else
+      record = nil
     end
     answers[#answers + 1] = n
-    answers[#answers + 1] = before
+    answers[#answers + 1] = record or before
+  end
+  if record then
+    changes[last + 1], changes[last + 2], last = digests[n], record, last + 2
   end
 end
 if last > 0 then
-  for n = 1, last, 2 do new[#new + 1] = changes[n] end
   call('HSET', KEYS[2], unpack(changes))
-  call('RPUSH', KEYS[3], ARGV[2], #answers == 0 and ARGV[4] or table.concat(new))
+  local joined = ARGV[4]
+  if #answers > 0 then
+    local new = {}
+    for n = 1, last, 2 do new[#new + 1] = changes[n] end
+    joined = table.concat(new)
+  end
+  call('RPUSH', KEYS[3], ARGV[2], joined)
 end
 return answers
 """
@@ -159,12 +166,9 @@ class Memory:
         first = dict(reversed(sightings))
         known = first | await self._ask(first)
         again = {digest for digest, record in sightings if known[digest] is not record}
-        if not again:
-            return verdicts
         met: set[Sighting] = set()
-        for number, (digest, record) in enumerate(sightings):
-            if digest not in again:
-                continue
+        for number in [number for number, (digest, _) in enumerate(sightings) if digest in again] if again else ():
+            digest, record = sightings[number]
             if _overtakes(record, known[digest]):
                 known |= {digest: record} | await self._ask({digest: record})
             verdicts[number] = verdict(record, split(known[digest]), again=(digest, record) in met)

@@ -116,7 +116,7 @@ async def test_sources_do_not_meet(memory: Memory) -> None:
 
 async def test_many_at_once_are_each_judged(memory: Memory) -> None:
     """A turn may hold more ids than one call looks up."""
-    numbers = range(CHUNK * 2 + 500)
+    numbers = range(CHUNK * 2 + 5)
     assert set(await memory.judge(taken(*(event(str(n)) for n in numbers)))) == {"new"}
     events = taken(*(event(str(n), n % 2) for n in numbers), offset=1)
     assert await memory.judge(events) == ["reused" if n % 2 else "duplicate" for n in numbers]

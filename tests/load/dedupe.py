@@ -3,8 +3,8 @@
     python -m tests.load.dedupe [--ids 50000000] [--json]
 
 Starts the embedded Valkey as the product does, fills it step by step, and measures after each what judging events of
-the usual size costs: in turns of 100 and of 1,000, one event of each turn sent before, and as many old ids forgotten as
-new ones come. CPU is the operating system's account of both processes: `client` is everything from events as the
+the usual size costs: in turns of 100 and 1,000, one event of each turn sent before, and as many old ids forgotten as new
+ones come. CPU is the operating system's account of both processes: `client` is everything from events as the
 resolver has them to their verdicts, `server` the Valkey with its append-only file. The plainest way, one pipelined SET
 NX EX an event, is measured in the same run: where the machine is busy, quote the ratios.
 """
@@ -172,7 +172,8 @@ def table(figures: Sequence[Measure]) -> str:
 
 def _lines(figures: Sequence[Measure]) -> Iterator[str]:
     yield "CPU µs an event: client + server"
-    yield f"{'ids':>12} {'B/id':>6} {'resident':>9} {'turns of 100':>22} {'turns of 1,000':>22} {'SET NX each':>22}"
+    turns = (f"{f'turns of {size:,}':>22}" for size in SIZES)
+    yield f"{'ids':>12} {'B/id':>6} {'resident':>9} {' '.join(turns)} {'SET NX each':>22}"
     for each in figures:
         costs = (f"{_sum(each, kind):>22}" for kind in (*map(str, SIZES), "plain"))
         yield f"{each['ids']:>12,.0f} {each['bytes']:>6.1f} {each['resident']:>9.1f} {' '.join(costs)}"
