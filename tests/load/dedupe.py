@@ -4,8 +4,8 @@
 
 Starts the embedded Valkey as the product does, fills it step by step, and measures after each what judging events of
 the usual size costs: in turns of 100 and 1,000, one event of each sent before, and as many old ids forgotten as new
-ones come. CPU is the operating system's account of both processes: `client` is everything from events as the resolver has
-them to their verdicts, `server` the Valkey with its append-only file. The plainest way, one pipelined SET NX EX an
+ones come. CPU is the operating system's account of both processes: `client` is everything from events as the resolver
+has them to their verdicts, `server` the Valkey with its append-only file. The plainest way, one pipelined SET NX EX an
 event, is measured in the same run: where the machine is busy, quote the ratios.
 """
 
