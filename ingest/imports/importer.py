@@ -154,10 +154,13 @@ class Importer:
             self._progress.pop(key, None)
         elif entry.body["state"] == "cancelled":
             discard(folder_of(self._platform.settings, key))
-        for woken in self._woken:
-            woken.set()
+        self._wake()
 
     # --- following the definitions
+
+    def _wake(self) -> None:
+        for woken in self._woken:
+            woken.set()
 
     async def _follow(self, wanted: frozenset[State], work: Work, woken: asyncio.Event) -> None:
         """Do the jobs in these states, the oldest first, one at a time."""
@@ -170,27 +173,30 @@ class Importer:
                     await woken.wait()
 
     async def _do(self, key: str, wanted: frozenset[State], work: Work) -> None:
-        folder = folder_of(self._platform.settings, key)
+        with held(folder_of(self._platform.settings, key)) as ours:
+            if ours:
+                await self._work(key, wanted, work)
+        if ours:
+            self._wake()  # whose the job is now may have looked while it was still held
+
+    async def _work(self, key: str, wanted: frozenset[State], work: Work) -> None:
         wait = 0.0
-        with held(folder) as ours:
-            while ours and (job := self._jobs.find(key)) is not None and job.state in wanted:
-                try:
-                    await work(key, job)
-                    self._trouble, wait = "", 0.0
-                except TransientError as error:
-                    self._trouble = error.message
-                    wait = max(error.retry_after, min(wait * 2, LONGEST_WAIT))
-                    log.warning("import.waits", job=key, reason=error.message, seconds=wait)
-                    await asyncio.sleep(wait)
-                except ConflictError:
-                    continue  # somebody decided otherwise meanwhile: look again
-                except (CdpError, OSError, sqlite3.Error) as error:
-                    await self._fail(key, getattr(error, "message", f"{type(error).__name__}: {error}"))
-                except Exception as error:
-                    log.exception("import.failed", job=key)
-                    await self._fail(
-                        key, f"Something unexpected: {type(error).__name__}. The service's log tells more."
-                    )
+        while (job := self._jobs.find(key)) is not None and job.state in wanted:
+            try:
+                await work(key, job)
+                self._trouble, wait = "", 0.0
+            except TransientError as error:
+                self._trouble = error.message
+                wait = max(error.retry_after, min(wait * 2, LONGEST_WAIT))
+                log.warning("import.waits", job=key, reason=error.message, seconds=wait)
+                await asyncio.sleep(wait)
+            except ConflictError:
+                continue  # somebody decided otherwise meanwhile: look again
+            except (CdpError, OSError, sqlite3.Error) as error:
+                await self._fail(key, getattr(error, "message", f"{type(error).__name__}: {error}"))
+            except Exception as error:
+                log.exception("import.failed", job=key)
+                await self._fail(key, f"Something unexpected: {type(error).__name__}. The service's log tells more.")
 
     async def _fail(self, key: str, reason: str) -> None:
         with contextlib.suppress(ConflictError, NotFoundError):
