@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, ValidationError
 from pydantic_core import to_jsonable_python
 
 from activation.catalog import connector_named
@@ -40,7 +40,7 @@ class DestinationBody(BaseModel):
     connector: str = Field(description="Name of a connector: `GET /api/v1/destinations/catalog` lists them.")
     settings: dict[str, Any] = Field({}, description="The connector's settings; the catalog has their JSON Schema.")
     name: str = Field("", max_length=200, description="What people call it.")
-    enabled: bool = Field(True, description="When false, changes wait and nothing is sent.")
+    enabled: StrictBool = Field(True, description="When false, changes wait and nothing is sent.")
     purposes: tuple[str, ...] = Field(
         (),
         description="Purposes a person must not have denied (trait `consent`), for example `advertising`. Whoever "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 PROFILE_ID = "5e0c1b7a-7d1e-4a53-9f0e-2b6f1f1d8c11"
 OTHER_ID = "0b1f4c52-93a7-4d38-8a2b-6f5f0d0f3c22"
@@ -88,7 +88,7 @@ class MergeBody(Body):
 class SplitBody(MergeBody):
     """Two who are not one person."""
 
-    deny: bool = Field(
+    deny: StrictBool = Field(
         True, description="Keep them apart for good. With false, only what joined them by hand is taken back."
     )
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 import msgspec
-from pydantic import Field, field_validator
+from pydantic import Field, StrictBool, field_validator
 
 from activation.connector import Batch, Capabilities, Change, Connector, ConnectorSettings
 from activation.mapping import follow
@@ -47,7 +47,7 @@ class FileSettings(ConnectorSettings):
         description="CSV only: columns after the fixed ones, as paths such as `identifiers.email.0` or `traits.city`; "
         "what is no text or number is written as JSON.",
     )
-    escape_formulas: bool = Field(
+    escape_formulas: StrictBool = Field(
         True, description="CSV only: put a quote before what a spreadsheet would run as a formula."
     )
 

@@ -27,6 +27,8 @@ from cdp.settings import Settings
 KIND = "import"
 MAPPING_KIND = "mapping"
 REPORT = "report.json"
+# Of a moment's text, what a key has of it.
+DIGITS = str.maketrans({"T": "-", "-": None, ":": None, ".": None})
 
 State = Literal["reading", "ready", "sending", "settling", "finished", "failed", "cancelled"]
 STATES: tuple[State, ...] = get_args(State)
@@ -137,8 +139,8 @@ class Jobs:
 
 
 def new_key(now: int) -> str:
-    """A fresh key; keys sort by time."""
-    return f"{clock.to_text(now)[:19].replace('-', '').replace(':', '').replace('T', '-')}-{secrets.token_hex(3)}"
+    """A fresh key; keys sort by time. `now` in milliseconds."""
+    return f"{clock.to_text(now)[:23].translate(DIGITS)}-{secrets.token_hex(3)}"
 
 
 def folder_of(settings: Settings, key: str = "") -> Path:

@@ -39,7 +39,7 @@ from ingest.source import KIND as SOURCE
 
 ImportReader = Annotated[Caller, Depends(require("imports:read"))]
 ImportWriter = Annotated[Caller, Depends(require("imports:write"))]
-ImportKey = Annotated[str, Path(pattern=SLUG, description="The import's key.", examples=["20261121-083000-5c1f0e"])]
+ImportKey = Annotated[str, Path(pattern=SLUG, description="The import's key.", examples=["20261121-083000000-5c1f0e"])]
 MappingKey = Annotated[str, Path(pattern=SLUG, description="The mapping's key.", examples=["kiotviet-customers"])]
 
 router = APIRouter()
@@ -57,7 +57,7 @@ MAPPING_EXAMPLE: dict[str, Any] = {
     },
 }
 EXAMPLE: dict[str, Any] = {
-    "key": "20261121-083000-5c1f0e",
+    "key": "20261121-083000000-5c1f0e",
     "name": "khach-hang.xlsx",
     "source": "pos",
     "kind": "customers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from cdp import clock
 from cdp.auth import Caller, require
@@ -101,9 +101,9 @@ class Inference(Traffic):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "observe", "save": False}]})
 
-    strict: bool = Field(False, description="Whether events and properties that were never seen break the plan.")
+    strict: StrictBool = Field(False, description="Whether events and properties that were never seen break the plan.")
     mode: PlanMode = Field("observe", description="The mode of the plan.")
-    save: bool = Field(False, description="Whether to put it in force at once; nothing is saved otherwise.")
+    save: StrictBool = Field(False, description="Whether to put it in force at once; nothing is saved otherwise.")
 
 
 class Seen(BaseModel):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from cdp import clock
 from cdp.auth import Caller, require
@@ -91,7 +91,7 @@ class Edit(BaseModel):
     body: dict[str, Any] | str | None = Field(
         None, description="The whole event, as JSON or as JSON text; as it is if absent."
     )
-    vouch: bool = Field(
+    vouch: StrictBool = Field(
         False,
         description="Whether you know that it comes from whom it names, also where the source asks for proof.",
     )
@@ -148,7 +148,7 @@ class Chosen(BaseModel):
 class Replays(Chosen):
     """Which events to send in again."""
 
-    vouch: bool = Field(
+    vouch: StrictBool = Field(
         False,
         description="Whether you know that they come from whom they name, also where the source asks for proof.",
     )
@@ -165,8 +165,8 @@ class Edits(Chosen):
     edits: list[AnyEdit] = Field(
         min_length=1, max_length=MOST_EDITS, description="What is done to each, one after the other."
     )
-    dry_run: bool = Field(False, description="Whether to tell only what would be.")
-    replay: bool = Field(
+    dry_run: StrictBool = Field(False, description="Whether to tell only what would be.")
+    replay: StrictBool = Field(
         False, description="Whether to send them in again at once. Those that would still be refused stay as they are."
     )
 
