@@ -57,7 +57,7 @@ def _serve(settings: Settings, names: list[str], out: Output) -> None:
 
 async def _until_told(settings: Settings, names: list[str], out: Output) -> None:
     """Work until SIGINT or SIGTERM cancels this task, which stops everything in order; a later one ends at once."""
-    from cdp import bootstrap
+    from cdp import bootstrap, heap
     from cdp.wiring import running
 
     task = asyncio.current_task()
@@ -86,6 +86,7 @@ async def _until_told(settings: Settings, names: list[str], out: Output) -> None
         else:
             print(f"{', '.join(names)} runs{f' at {credentials.url}' if credentials.url else ''}. Ctrl-C stops.")
         sys.stdout.flush()
+        heap.settle()
         await asyncio.Event().wait()
 
 

@@ -28,6 +28,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from rich.progress import Progress
 
+from cdp import heap
 from cdp.clock import DAY
 from cdp.records import RawBatch, RawEvent
 from cdp.state import EmbeddedValkey
@@ -64,6 +65,7 @@ async def run(folder: Path, ids: int) -> list[Measure]:
     """The figures at several levels of filling."""
     valkey = EmbeddedValkey(folder)
     client = await valkey.start()
+    heap.settle()
     try:
         return [figures async for figures in Filling(client).levels(ids)]
     finally:

@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from cdp import heap
 from cdp.clock import SystemClock
 from cdp.http import Front
 from cdp.registry import Entry
@@ -143,6 +144,7 @@ def nolog() -> Any:
         if not started:
             started.append(True)
             await collector.start()
+            heap.settle()
         await front(scope, receive, send)
 
     return app
