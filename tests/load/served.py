@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 import uvicorn
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -33,6 +35,7 @@ from ingest.collector import Collector
 from tests.processes import WRITE_KEY
 
 BODY = b'{"success":true}'
+PARTITIONS = 4
 START = {
     "type": "http.response.start",
     "status": 200,
@@ -89,9 +92,14 @@ def plain(take: Callable[[Event], Awaitable[None]] | None = None, lifespan: Any 
 def naive(bootstrap: str) -> FastAPI:
     """Each event on its own to Kafka."""
     producers: list[AIOKafkaProducer] = []
+    topic = f"naive-{os.getpid()}"
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> Any:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS, replication_factor=1)])
+        await admin.close()
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
         await producer.start()
         producers.append(producer)
@@ -100,7 +108,7 @@ def naive(bootstrap: str) -> FastAPI:
 
     async def take(event: Event) -> None:
         key = (event.userId or event.anonymousId or "").encode()
-        await producers[0].send_and_wait("naive-events", json.dumps(event.model_dump()).encode(), key=key)
+        await producers[0].send_and_wait(topic, json.dumps(event.model_dump()).encode(), key=key)
 
     return plain(take, lifespan)
 
@@ -110,7 +118,7 @@ class Nowhere:
 
     def partitions(self, topic: Topic) -> int:
         """As many as by default."""
-        return 4
+        return PARTITIONS
 
     async def append(self, drafts: Sequence[Any]) -> list[int]:
         """Done."""
