@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from cdp.errors import InvalidError
-from identity import emails, phones
+from cdp.forms import emails, phones
 
 # person: issued to one person. contact: reaches a person, is sometimes shared or handed on. device: binds events in
 # time. alias: what an alias call says somebody was called before.
@@ -76,7 +76,7 @@ class Email(IdentifierType):
     name, kind, rank = "email", "contact", 40
 
     def normalise(self, raw: str) -> str | None:
-        """See `identity.emails`."""
+        """See `cdp.forms.emails`."""
         return emails.canonical(raw)
 
 
@@ -89,7 +89,7 @@ class Phone(IdentifierType):
         self._region = region
 
     def normalise(self, raw: str) -> str | None:
-        """See `identity.phones`."""
+        """See `cdp.forms.phones`."""
         return phones.canonical(raw, self._region)
 
 

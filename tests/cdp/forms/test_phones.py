@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.phones import COUNTED, MIGRATED, MOBILE, canonical
+from cdp.forms.phones import COUNTED, MIGRATED, MOBILE, canonical
 
 SUBSCRIBER = st.integers(0, 9_999_999).map(lambda n: f"{n:07d}").filter(lambda digits: len(set(digits)) > 1)
 WRITTEN = (

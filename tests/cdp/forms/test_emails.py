@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.emails import canonical
+from cdp.forms.emails import canonical
 
 LOCAL = st.from_regex(r"[a-z][a-z0-9]{6,12}", fullmatch=True)
 

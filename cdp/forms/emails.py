@@ -34,10 +34,15 @@ LONGEST_PLACEHOLDER = 5  # na@na.com, test@test.com, email@email.com
 TYPED_AT_RANDOM = re.compile(r"a{1,3}|x{1,3}|abc|123|asdf?")
 
 
+def is_address(raw: str) -> bool:
+    """Whether it has the form of an address, whoever's it may be."""
+    return _address(raw) is not None
+
+
 def canonical(raw: str) -> str | None:
     """An address as people write it → the address of the mailbox; None when it is none, or nobody's."""
-    text = unicodedata.normalize("NFC", raw).strip().strip("<>.,;").lower().removeprefix("mailto:")
-    if len(text) > LONGEST or not ADDRESS.fullmatch(text):
+    text = _address(raw)
+    if text is None:
         return None
     local, _, domain = text.rpartition("@")
     name, _, ending = domain.rpartition(".")
@@ -46,6 +51,11 @@ def canonical(raw: str) -> str | None:
     if domain == GMAIL:
         local = local.partition("+")[0].replace(".", "")
     return None if not local or _is_placeholder(local, domain) else f"{local}@{domain}"
+
+
+def _address(raw: str) -> str | None:
+    text = unicodedata.normalize("NFC", raw).strip().strip("<>.,;").lower().removeprefix("mailto:")
+    return text if len(text) <= LONGEST and ADDRESS.fullmatch(text) else None
 
 
 def _is_placeholder(local: str, domain: str) -> bool:
