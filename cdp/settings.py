@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -132,12 +132,16 @@ class EnrichmentSettings(Room):
     )
 
 
+LimitPeriod = Literal["day", "week", "month"]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
 class IdentitySettings(Room):
     default_region: str = Field(
         "VN",
         min_length=2,
         max_length=2,
-        description="Region of phone numbers written without a country code.",
+        description="Region of phone numbers without a country code; also decides whether `01/02/1990` is in January.",
     )
     user_ids_per_profile: int = Field(
         1,
@@ -148,6 +152,20 @@ class IdentitySettings(Room):
         5,
         ge=1,
         description="Most values of any other type that evidence of that type may join into one profile.",
+    )
+    limits: dict[str, Count] = Field(
+        {}, description='The same for single types, for example `{"email": 3, "loyalty_card": 1}`.'
+    )
+    limits_within: dict[str, Count] = Field(
+        {},
+        description="Most values of a type that evidence may bring into one profile within one `limit_period`, by the "
+        "events' own time. What is said again in another period then counts as another observation.",
+    )
+    limit_period: LimitPeriod = Field("week", description="The period of `limits_within`: days, weeks, months of UTC.")
+    priorities: tuple[str, ...] = Field(
+        (),
+        description="Identifier types that link before all others, the strongest first. The usual order is user_id, "
+        "crm_id, loyalty_card, email, phone, and any other by name.",
     )
     observations_per_value: int = Field(
         200,
@@ -166,7 +184,8 @@ class IdentitySettings(Room):
     )
     blocked_values: tuple[str, ...] = Field(
         (),
-        description="More values that identify nobody, as regular expressions over the normalised value.",
+        description="More values that identify nobody, as regular expressions over the normalised value: of every "
+        "type, or of one that is named in front (`phone:\\+8428.*`).",
     )
     dedupe_days: float = Field(
         7,

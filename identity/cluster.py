@@ -12,27 +12,18 @@ above the policy's size does without its weakest links, as often as is needed to
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from identity.generic import is_generic
-from identity.identifiers import KNOWN, OTHER, Value, order_of, type_of
+from identity.identifiers import Value, type_of
 from identity.observations import Anchor, Observation
-from identity.policy import ALIASED, Policy
+from identity.policy import ACCOUNT, ALIAS_RANK, ALIASED, ALL, ASSERTED, PERIOD, Policy
 from identity.ties import NO_TIES, Ties
 
-ACCOUNT = "user_id"
 ALIAS = "alias"
 ASSERT: Final = "assert"
-
-ASSERTED = 0  # the rank of asserts
-NOTHING = -1
-# Ranks from all links to none: how far links may be weak.
-RANKS = sorted(
-    {OTHER.rank, ASSERTED, NOTHING, *(kind.rank for kind in KNOWN.values() if kind.kind != "device")}, reverse=True
-)
-ALL = RANKS[0]
 
 Content = Mapping[Anchor, Observation]
 
@@ -66,7 +57,7 @@ class Clustering(NamedTuple):
 
 def links(value: Value, policy: Policy) -> bool:
     """Whether observations that share the value may be one person for that."""
-    return type_of(value[0]).kind != "device" and not policy.identifiers.blocks(value[1])
+    return type_of(value[0]).kind not in ("device", "trace") and not policy.identifiers.blocks(value)
 
 
 def partition(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Clustering:
@@ -105,7 +96,7 @@ def components(
         found = [start]
         for anchor in found:
             identifiers = content[anchor].identifiers
-            for other in neighbours(anchor, identifiers, holding, generic=generic, ties=ties, rank=rank):
+            for other in neighbours(anchor, identifiers, holding, policy, generic=generic, ties=ties, rank=rank):
                 if other in content and other not in seen:
                     seen.add(other)
                     found.append(other)
@@ -116,6 +107,7 @@ def neighbours(
     anchor: Anchor,
     identifiers: Iterable[Value],
     holding: Callable[[Value], Sequence[Anchor]],
+    policy: Policy,
     *,
     generic: Container[Value],
     ties: Ties,
@@ -128,9 +120,9 @@ def neighbours(
         name, text = value
         if value in generic:
             continue
-        if type_of(name).rank <= rank and name != ALIASED:
+        if name != ALIASED and policy.rank(name) <= rank:
             yield from holding(value)
-        if rank >= type_of(ALIASED).rank and name in (ACCOUNT, ALIASED):
+        if rank >= ALIAS_RANK and name in (ACCOUNT, ALIASED):
             other = (ALIASED if name == ACCOUNT else ACCOUNT), text
             if other not in generic:
                 yield from holding(other)
@@ -151,15 +143,22 @@ def cluster(
 
 
 class _Cluster:
-    """A tree of the forest: its observations, their distinct values by type, the denies they stand in."""
+    """A tree of the forest: its observations, their distinct values by type, the denies they stand in.
 
-    __slots__ = ("anchors", "marks", "values")
+    `periods`: in which each value was said first, by type, where there are limits within a period.
+    """
 
-    def __init__(self, anchor: Anchor, identifiers: Iterable[Value], marks: set[tuple[int, bool]]) -> None:
+    __slots__ = ("anchors", "marks", "periods", "values")
+
+    def __init__(self, anchor: Anchor, one: Observation, marks: set[tuple[int, bool]]) -> None:
         self.anchors = [anchor]
         self.values: dict[str, set[str]] = defaultdict(set)
-        for name, text in identifiers:
+        self.periods: dict[str, dict[str, str]] = defaultdict(dict)
+        period = one.attributes.get(PERIOD, "")
+        for name, text in one.identifiers:
             self.values[name].add(text)
+            if period:
+                self.periods[name][text] = period
         self.marks = marks
 
 
@@ -173,8 +172,7 @@ class _Forest:
             value: sorted(anchors) for value, anchors in _holders(content, policy).items() if value not in generic
         }
         self._cluster_of = {
-            anchor: _Cluster(anchor, one.identifiers, ties.marks(anchor, one.identifiers))
-            for anchor, one in content.items()
+            anchor: _Cluster(anchor, one, ties.marks(anchor, one.identifiers)) for anchor, one in content.items()
         }
         self._links: list[Link] = []
         self._refusals: list[Refusal] = []
@@ -183,11 +181,11 @@ class _Forest:
         """Make every link up to the rank that may be made."""
         if rank >= ASSERTED:
             self._assert()
-        if rank >= type_of(ALIASED).rank:
+        if rank >= ALIAS_RANK:
             self._alias()
         shared = [value for value, anchors in self._holders.items() if len(anchors) > 1 and value[0] != ALIASED]
-        for value in sorted(shared, key=lambda value: (order_of(value[0]), value)):
-            if type_of(value[0]).rank <= rank:
+        for value in sorted(shared, key=lambda value: (self._policy.order_of(value[0]), value)):
+            if self._policy.rank(value[0]) <= rank:
                 self._join(self._holders[value], value[0], value[1])
         groups = {id(tree): sorted(tree.anchors) for tree in self._cluster_of.values()}
         return Clustering(sorted(groups.values()), self._links, self._refusals)
@@ -229,6 +227,7 @@ class _Forest:
             return "kept apart by hand"
         if rule == ASSERT:
             return ""
+        order_of = self._policy.order_of
         order = order_of(ACCOUNT if rule == ALIAS else rule)
         for name in one.values.keys() & other.values.keys():
             if order_of(name) > order or name == ALIASED:
@@ -238,7 +237,15 @@ class _Forest:
             limit = self._policy.limit if rule == ALIAS else self._policy.limit_of(name)
             if together > limit and together > max(len(mine), len(theirs)):
                 return f"together they would have {together} values of {name}; the limit is {limit}"
+            if (within := self._policy.limits_within.get(name)) and self._crowded(one, other, name, within):
+                return f"together they would get more than {within} values of {name} in one {self._policy.limit_period}"
         return ""
+
+    def _crowded(self, one: _Cluster, other: _Cluster, name: str, limit: int) -> bool:
+        """Whether the join would bring more new values into one period than are allowed, and than there were."""
+        mine, theirs = one.periods[name], other.periods[name]
+        worst = _busiest(_earlier(mine, theirs))
+        return worst > limit and worst > max(_busiest(mine), _busiest(theirs))
 
     def _unite(self, one: _Cluster, other: _Cluster) -> None:
         if len(one.anchors) < len(other.anchors):
@@ -247,8 +254,20 @@ class _Forest:
         one.marks |= other.marks
         for name, values in other.values.items():
             one.values[name] |= values
+        for name, periods in other.periods.items():
+            one.periods[name] = _earlier(one.periods[name], periods)
         for anchor in other.anchors:
             self._cluster_of[anchor] = one
+
+
+def _earlier(mine: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """The first period of each value of both."""
+    return {**mine, **{text: min(period, mine.get(text, period)) for text, period in theirs.items()}}
+
+
+def _busiest(periods: Mapping[str, str]) -> int:
+    """How many values came in the period in which most came."""
+    return max(Counter(periods.values()).values(), default=0)
 
 
 def _holders(content: Content, policy: Policy) -> dict[Value, list[Anchor]]:
@@ -269,4 +288,4 @@ def _fitting(
         if len(part) <= policy.component_limit:
             yield part, rank
         else:
-            yield from _fitting(part, policy, generic, ties, RANKS[RANKS.index(rank) + 1])
+            yield from _fitting(part, policy, generic, ties, policy.ranks[policy.ranks.index(rank) + 1])

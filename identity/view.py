@@ -12,12 +12,12 @@ from typing import Any
 from redis.asyncio.client import Pipeline
 
 from identity import cluster, keys
-from identity.cluster import ACCOUNT, ALL, NOTHING, RANKS, Content
+from identity.cluster import Content
 from identity.generic import is_generic
 from identity.identifiers import Value
 from identity.keys import Keys, Profile, Slice
 from identity.observations import ANCHOR, Anchor, Observation
-from identity.policy import ALIASED, Policy
+from identity.policy import ACCOUNT, ALIASED, ALL, NOTHING, Policy
 from identity.succession import ProfileId
 from identity.ties import Ties
 
@@ -258,7 +258,7 @@ class View:
         settled: list[tuple[set[Anchor], int]] = []
         done: set[Anchor] = set()
         rest = sorted(seeds)
-        for rank in RANKS:
+        for rank in self.policy.ranks:
             large: set[Anchor] = set()
             waiting, rest = rest, []
             for anchor in waiting:
@@ -330,7 +330,13 @@ class View:
 
         for ties in {When.BEFORE: [self.ties_before], When.AFTER: [self.ties]}.get(when, [self.ties, self.ties_before]):
             for other in cluster.neighbours(
-                anchor, self.observations[anchor].identifiers, holding, generic=generic, ties=ties, rank=rank
+                anchor,
+                self.observations[anchor].identifiers,
+                holding,
+                self.policy,
+                generic=generic,
+                ties=ties,
+                rank=rank,
             ):
                 if other in self.observations and not (when is When.BEFORE and other in self.added):
                     yield other

@@ -149,11 +149,6 @@ def canonical(raw: str) -> str | None:
     return found.text if found else None
 
 
-def joined(given: str, family: str) -> str:
-    """A given name and a family name, either may be empty → one name, to be read."""
-    return f"{given} {family}".strip()
-
-
 def _parted(raw: str) -> tuple[list[str], str]:
     """The words in NFC and lower case, `Last, First` the other way round, and the suffix that stands at the end."""
     if len(raw) > LONGEST or "@" in raw:

@@ -46,8 +46,8 @@ HOME = frozenset(
     re.findall(
         r"\w+",
         """
-        bi bin bo bom bon bong bun bup cam coc coi cun cu de gau gon heo kem ken ket khoai kit men meo mi mim mit moc na
-        nan nau nem nghe nhim ngo oc ot pi po pu rom soc soi su sua sun teo thoc thoi ti tin tit to tom xoai
+        bi bin bo bom bon bong bun bup coc coi cun cu gau gon heo kem ket khoai men meo mim mit moc na
+        nan nau nem nghe nhim oc ot pi po pu rom soc soi su sua sun teo thoc ti tit xoai
         """,
     )
 )

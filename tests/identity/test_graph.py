@@ -32,6 +32,8 @@ def policy_of(rng: random.Random) -> dict[str, Any]:
         "limit": rng.choice([2, 3, 5]),
         "observations_per_value": rng.choice([4, 8, 200]),
         "component_limit": rng.choice([3, 6, 15, 2_000]),
+        "limits_within": rng.choice([{}, {"phone": 1, "email": 2}]),
+        "priorities": rng.choice([(), ("phone", "zalo_id")]),
     }
 
 
