@@ -10,6 +10,7 @@ the thresholds follow the comparison libraries of Splink and Febrl. What each le
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from rapidfuzz.distance import OSA, JaroWinkler
@@ -19,6 +20,7 @@ from cdp.forms.nicknames import alike as one_name
 
 similarity = JaroWinkler.similarity
 edits = OSA.distance
+NOT_DIGITS = re.compile(r"\D")
 
 
 class Comparison:
@@ -76,8 +78,9 @@ class WholeName(Comparison):
         "the same",
         "the same words in another order",
         "the same words, some left out",
-        "a telling word the same",
-        "alike",
+        "the one word that is given the same",
+        "the same but for slips",
+        "some words the same",
         "different",
     )
 
@@ -87,16 +90,18 @@ class WholeName(Comparison):
         if mine == theirs:
             return 1
         fewer, more = (mine, theirs) if len(mine) <= len(theirs) else (theirs, mine)
-        if fewer <= more:
-            return 2 if len(fewer) > 1 else 3
         both = mine & theirs
+        if both == fewer:
+            return 2 if len(fewer) > 1 else 3
+        if all(any(_one_word(word, other) for other in more - both) for word in fewer - both):
+            return 4
         if len(both) > 1 and not both <= FAMILIES.keys():
-            return 3
-        if both or len(fewer) == 1:
-            pairs = [sorted((one, other)) for one in mine - both for other in theirs - both]
-            if any(similarity(one, other) >= 0.86 or one_name(one, other) for one, other in pairs):
-                return 4
-        return 4 if similarity(left, right) >= 0.93 else 5
+            return 5
+        return 4 if similarity(left, right) >= 0.93 else 6
+
+
+def _one_word(one: str, other: str) -> bool:
+    return similarity(*sorted((one, other))) >= 0.86 or one_name(one, other)
 
 
 class Text(Comparison):
@@ -161,17 +166,19 @@ class Date(Comparison):
 
 
 class Email(Comparison):
-    """A mailbox."""
+    """A mailbox. People of one name have much the same address, so only what numbers do not tell apart is alike."""
 
-    words = ("the same", "the same before the @", "nearly the same before the @", "alike before the @", "different")
+    words = ("the same", "the same before the @", "one slip apart before the @", "alike before the @", "different")
 
     def level(self, left: str, right: str) -> int:
         """By what stands before the @: domains are mistyped, changed and shared by millions."""
         mine, theirs = left.rpartition("@")[0] or left, right.rpartition("@")[0] or right
         if mine == theirs:
             return 1
-        close = similarity(mine, theirs)
-        return 2 if close >= 0.92 else 3 if close >= 0.85 else 4
+        if len(mine) > 5 and edits(mine, theirs, score_cutoff=1) == 1:
+            return 2
+        same_number = NOT_DIGITS.sub("", mine) == NOT_DIGITS.sub("", theirs)
+        return 3 if same_number and similarity(mine, theirs) >= 0.88 else 4
 
 
 class Phone(Comparison):
