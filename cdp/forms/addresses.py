@@ -89,6 +89,7 @@ def read(line: str) -> Address:
     return Address(house, street, **found)
 
 
+@lru_cache(MEMORY)
 def of_parts(
     street: str = "", ward: str = "", city: str = "", province: str = "", postal_code: str = "", country: str = ""
 ) -> Address:

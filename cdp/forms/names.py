@@ -98,12 +98,12 @@ NOBODY = frozenset(
         "|\n",
     )
 )
-WORD = re.compile(
-    r"[^\W\d_](?:[^\W\d_]|['\u2019\u02bc\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0ebc])*"
-)
+# Letters, and the marks that scripts write above and below them.
+MARKS = r"\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff\u0e31-\u0ebc"
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{MARKS}])*")
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 ORDINAL = re.compile(r"\b(2nd|3rd)\b")
-APOSTROPHES = str.maketrans("", "", "'\u2019\u02bc")
+APOSTROPHE = re.compile(r"(?<=[^\W\d_])['\u2019\u02bc](?=[^\W\d_])")
 # A folded Vietnamese syllable.
 SYLLABLE = re.compile(
     r"(?:ngh?|nh|gh?|gi|kh|ph|qu|th|tr|ch|[bcdhklmnprstvx])?[aeiouy]{1,3}(?:ng|nh|ch|[cmnpt])?", re.ASCII
@@ -126,10 +126,12 @@ def read(raw: str) -> Name | None:
     if start == len(tokens) or _is_junk(tokens[start:]):
         return None
     words, tokens = words[start:], tokens[start:]
-    vietnamese = all(map(SYLLABLE.fullmatch, tokens))
+    vietnamese = all(token not in SUFFIXES and SYLLABLE.fullmatch(token) for token in tokens)
     if vietnamese and tokens[0] not in FAMILIES:
         start = next((place for place, word in enumerate(words) if word in PLAIN_FAMILIES), 0)
         words, tokens = words[start:] + words[:start], tokens[start:] + tokens[:start]
+        if " ".join(tokens) in NOBODY:
+            return None
     first, last = tokens[0], tokens[-1]
     family = "" if len(tokens) == 1 or (vietnamese and first not in FAMILIES) else first if vietnamese else last
     return Name(
@@ -170,8 +172,11 @@ def _older(match: re.Match[str]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    text = ORDINAL.sub(lambda match: SUFFIXES[match[1]], text)
-    return [bare for word in WORD.findall(text) if (bare := word.translate(APOSTROPHES))]
+    if "2nd" in text or "3rd" in text:
+        text = ORDINAL.sub(lambda match: SUFFIXES[match[1]], text)
+    if "'" in text or "\u2019" in text or "\u02bc" in text:
+        text = APOSTROPHE.sub("", text)
+    return WORD.findall(text)
 
 
 def _unsuffixed(words: list[str]) -> tuple[list[str], str]:
