@@ -97,10 +97,16 @@ class WholeName(Comparison):
             return 4
         if len(both) > 1 and not both <= FAMILIES.keys():
             return 5
-        return 4 if similarity(left, right) >= 0.93 else 6
+        one, other = left.replace(" ", ""), right.replace(" ", "")
+        return 4 if one == other or similarity(one, other) >= 0.93 else 6
 
 
 def _one_word(one: str, other: str) -> bool:
+    """Whether two words of names are one: mistyped, short for the same, or the first letter of it."""
+    if len(one) == 1 or len(other) == 1:
+        return one[0] == other[0]
+    if min(len(one), len(other)) > 3 and edits(one, other, score_cutoff=1) == 1:
+        return True
     return similarity(*sorted((one, other))) >= 0.86 or one_name(one, other)
 
 

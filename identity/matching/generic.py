@@ -1,12 +1,13 @@
 """Generic values: what incompatible people use is nobody's own (a hotline, a cashier's number, an agent's login).
 
 How often a value is seen is no test, for a faithful customer is seen often; what counts is how many people its records
-speak of whose names cannot be one person's. A slip of the pen makes no new person, nor does a name used at home.
+speak of whose names cannot be one person's: so many of them, no two of which have a word in common. More records never make a
+value less generic. A slip of the pen makes no new person, nor does a name used at home.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -31,7 +32,7 @@ class Owners(Generic[K]):
         self._names = schema.places("name")
         self._given = schema.places("given")
         self._records: dict[tuple[int, str], dict[K, Words]] = {}
-        self._generic: dict[tuple[int, str], bool] = {}
+        self._generic: set[tuple[int, str]] = set()
 
     def add(self, record: K, values: Values) -> set[K]:
         """Note whose values these are → the records that hold a value that has become generic by it."""
@@ -40,10 +41,11 @@ class Owners(Generic[K]):
         for place, limit in self._owned:
             if (value := values[place]) is not None:
                 holders = self._records.setdefault((place, value), {})
-                new = words and words not in holders.values()
+                known = (place, value) in self._generic or words in holders.values()
                 holders[record] = words
-                if new:
-                    changed |= self._judge((place, value), limit)
+                if not known and _clique(set(holders.values()), words, limit):
+                    self._generic.add((place, value))
+                    changed.update(holders)
         return changed
 
     def remove(self, record: K, values: Values) -> set[K]:
@@ -56,7 +58,10 @@ class Owners(Generic[K]):
                 if not holders:
                     del self._records[place, value]
                 if (place, value) in self._generic and words not in holders.values():
-                    changed |= self._judge((place, value), limit)
+                    names = set(holders.values())
+                    if not any(_clique(names, one, limit) for one in names):
+                        self._generic.remove((place, value))
+                        changed.update(holders)
         return changed
 
     def visible(self, values: Values) -> Values:
@@ -68,22 +73,18 @@ class Owners(Generic[K]):
             return values
         return tuple(None if place in hidden else value for place, value in enumerate(values))
 
+    def people(self, place: int, value: str) -> int:
+        """How many people use a value of the field at `place`, as far as their names tell; at least one."""
+        known: list[Words] = []
+        for words in sorted(set(self._records.get((place, value), {}).values()), key=lambda one: (len(one), sorted(one))):
+            if words and all(_differ(words, other) for other in known):
+                known.append(words)
+        return max(len(known), 1)
+
     @property
     def generic(self) -> list[tuple[int, str]]:
         """The generic values, each with the place of its field."""
         return sorted(self._generic)
-
-    def _judge(self, value: tuple[int, str], limit: int) -> set[K]:
-        """Decide anew whether a value is generic → its records if that has changed."""
-        holders = self._records.get(value, {})
-        generic = people(holders.values()) > limit
-        if generic == (value in self._generic):
-            return set()
-        if generic:
-            self._generic[value] = True
-        else:
-            del self._generic[value]
-        return set(holders)
 
     def _words(self, values: Values) -> Words:
         """The words of a record's name that tell people apart."""
@@ -93,25 +94,33 @@ class Owners(Generic[K]):
         return frozenset(word for place in self._given for word in (values[place] or "").split() if len(word) > 1)
 
 
-def people(found: Iterable[Words]) -> int:
-    """How many people names speak of at least, given by the words that tell them apart; the order does not matter."""
-    known: list[Words] = []
-    for words in sorted({words for words in found if words}, key=lambda words: (len(words), sorted(words))):
-        if not any(_compatible(words, other) for other in known):
-            known.append(words)
-    return len(known)
-
-
 def telling(name: str) -> Words:
     """The words of a name that tell people apart; none of a name used at home."""
     found = names.read(name)
     return found.telling if found else NOTHING
 
 
-def _compatible(one: Words, other: Words) -> bool:
-    return any(_one_word(*sorted((mine, theirs))) for mine in one for theirs in other)
+def _clique(names: Iterable[Words], one: Words, others: int) -> bool:
+    """Whether so many others of the names are incompatible with one and with each other."""
+    if not one:
+        return False
+    return _incompatible([name for name in sorted(map(sorted, names)) if name and _differ(one, name)], others)
+
+
+def _incompatible(names: Sequence[Sequence[str]], count: int) -> bool:
+    if count <= 1:
+        return len(names) >= count
+    return any(
+        _incompatible([later for later in names[place + 1 :] if _differ(name, later)], count - 1)
+        for place, name in enumerate(names[: 1 - count])
+    )
+
+
+def _differ(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Whether two names have no word in common, not even a mistyped one."""
+    return not any(_one_word(mine, theirs) for mine in one for theirs in other)
 
 
 @lru_cache(1 << 16)
-def _one_word(left: str, right: str) -> bool:
-    return left == right or alike(left, right) or JaroWinkler.similarity(left, right) >= SLIP
+def _one_word(one: str, other: str) -> bool:
+    return one == other or alike(one, other) or JaroWinkler.similarity(*sorted((one, other))) >= SLIP

@@ -45,12 +45,14 @@ def learn(
     near: Callable[[K], Iterable[K]],
     *,
     person_of: Callable[[K], Hashable],
+    people_of: Callable[[int, str], int],
     levels: Levels,
     version: int,
 ) -> Model | None:
     """What pairs of these records are like; None while no two are brought together.
 
-    `near` says which records one is compared with; `person_of` says whose a record is taken to be so far.
+    `near` says which records one is compared with; `person_of` says whose a record is taken to be so far,
+    and `people_of` how many people use a value that one person owns, by the place of its field.
     """
     # 1. Records become numbers.
     columns = _Columns(schema, list(records.values()), levels)
@@ -58,7 +60,7 @@ def learn(
     # 2. What chance does: how often people agree on a value is counted; how else values compare is sampled.
     people: dict[Hashable, int] = {}
     owners = np.asarray([people.setdefault(person_of(record), len(people)) for record in records], np.int64)
-    chance = [_chance(columns, place, owners, random) for place in range(len(schema))]
+    chance = [_chance(columns, place, owners, people_of, random) for place in range(len(schema))]
     # 3. Pairs are sampled, and reduced to distinct patterns of levels.
     pairs = _sampled(records, near, random)
     if pairs is None:
@@ -129,14 +131,19 @@ class _Chance(NamedTuple):
     rarest: float
 
 
-def _chance(columns: _Columns, place: int, owners: Ints, random: np.random.Generator) -> _Chance:
+def _chance(
+    columns: _Columns, place: int, owners: Ints, people_of: Callable[[int, str], int], random: np.random.Generator
+) -> _Chance:
     """Count how often people agree on a value; sample how else their values compare."""
     role = columns.schema.fields[place].role
     codes = columns.codes[:, place]
-    held = codes >= 0
     values = columns.values[place]
-    pairs = np.unique(owners[held] * len(values) + codes[held])
-    people = np.bincount(pairs % max(len(values), 1), minlength=len(values)).astype(float)
+    if role.owners:
+        people = np.asarray([people_of(place, value) for value in values], float)
+    else:
+        held = codes >= 0
+        pairs = np.unique(owners[held] * len(values) + codes[held])
+        people = np.bincount(pairs % max(len(values), 1), minlength=len(values)).astype(float)
     total = max(people.sum(), 2.0)
     equal = float((people * (people - 1)).sum() / (total * (total - 1)))
     equal = min(max(equal, SECOND_OWNER / total if role.owners else 0.0, 1e-7), 0.95)

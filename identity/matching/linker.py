@@ -153,6 +153,7 @@ class Linker(Generic[K]):
             dict(sorted(self._visible.items())),
             lambda record: self._index.partners(record, self._visible[record]),
             person_of=persons.__getitem__,
+            people_of=self._owners.people,
             levels=self._levels,
             version=self.model.version + 1,
         )
