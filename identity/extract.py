@@ -16,10 +16,11 @@ from msgspec import Raw, Struct
 
 from cdp import clock
 from cdp.enrichers import Enrichers
+from cdp.forms.traces import is_personal
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
 from cdp.soundness import flaw
 from identity.attributes import attributes as described_by
-from identity.identifiers import Identifiers, Value, is_personal, scalar
+from identity.identifiers import Identifiers, Value, scalar, type_of
 from identity.observations import Anchor, Observation, anchor_of, session_anchor
 from identity.policy import ALIASED, PERIOD, Policy
 
@@ -225,7 +226,7 @@ class Extractor:
         if foreign or not is_personal(name):
             return None
         value = self._identifiers.read(name, scalar(one.get("id")))
-        return value
+        return value if value and type_of(value[0]).kind in ("person", "contact") else None
 
     def _device(self, anonymous_id: str, device: Any) -> str:
         value = self._identifiers.read("anonymous_id", anonymous_id) if anonymous_id else None

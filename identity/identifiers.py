@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from cdp.errors import InvalidError
 from cdp.forms import emails, phones
+from cdp.forms.traces import CLICK_IDS, COOKIES
 
 # person: issued to one person. contact: reaches a person, is sometimes shared or handed on. device: binds events in
 # time. alias: what an alias call says somebody was called before. trace: says where an event came from, and is passed
@@ -151,13 +152,6 @@ class PreviousId(IdentifierType):
 
 
 OTHER = ExternalId()
-COOKIES = ("ga_client_id", "fbp", "ttp", "amp_device_id")
-# By the parameter in which each platform passes them: Google, Meta, TikTok, Zalo, Microsoft, X, LinkedIn, Snap,
-# Pinterest, Reddit, Yandex, Yahoo.
-CLICK_IDS = (
-    *("gclid", "gbraid", "wbraid", "dclid", "fbclid", "fbc", "ttclid", "zclid", "zarsrc", "msclkid", "twclid"),
-    *("li_fat_id", "sccid", "epik", "rdt_cid", "yclid", "yj_r"),
-)
 KNOWN: dict[str, IdentifierType] = {
     kind.name: kind
     for kind in (
@@ -175,11 +169,8 @@ SPELLINGS = {
     **dict.fromkeys(("android.id", "ios.id", "device.id"), "device_id"),
     **dict.fromkeys(("crm", "crmid", "customer_number"), "crm_id"),
     **dict.fromkeys(("loyalty_id", "loyalty_number", "card", "card_number", "member_card"), "loyalty_card"),
-    **dict.fromkeys(("_fbp",), "fbp"),
-    **dict.fromkeys(("_fbc",), "fbc"),
+    **{"_fbp": "fbp", "_fbc": "fbc"},
 }
-# Other ids of an installation, an advertisement or a company: never a person's.
-NOT_A_PERSON = re.compile(r"(.*\.)?(push_token|idfa|idfv|gaid|advertising_id|aaid)|group_id|.*clid|.*_click_id")
 
 
 def type_of(name: str) -> IdentifierType:
@@ -233,12 +224,6 @@ class Identifiers:
     def blocks(self, value: Value) -> bool:
         """Whether the settings say that this identifies nobody."""
         return any(name in ("", value[0]) and pattern.fullmatch(value[1]) for name, pattern in self._blocked)
-
-
-def is_personal(name: str) -> bool:
-    """Whether an external id of this type may be a person's."""
-    name = name.strip().lower()
-    return type_of(SPELLINGS.get(name, name)).kind in ("person", "contact") and not NOT_A_PERSON.fullmatch(name)
 
 
 def scalar(raw: Any) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.errors import InvalidError
-from identity.identifiers import KNOWN, Identifiers, is_personal, scalar, type_of
+from identity.identifiers import KNOWN, Identifiers, scalar, type_of
 
 READ = Identifiers().read
 
@@ -91,24 +91,6 @@ def test_a_pattern_may_be_of_one_type() -> None:
     assert own.read("phone", "028 7300 1234") is None
     assert own.read("user_id", "demo") is None
     assert own.read("crm_id", "demo") == ("crm_id", "demo")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("ios.push_token", "android.idfa", "ga_client_id", "_fbp", "gclid", "msclkid", "wbraid", "zclid", "group_id"),
-        *("previous_id", "anonymousId", "device.id", "new_network_clid"),
-    ],
-)
-def test_ids_of_things_are_not_a_persons(name: str) -> None:
-    """Push tokens, advertising ids, cookies, click ids and companies never join people."""
-    assert not is_personal(name)
-
-
-@pytest.mark.parametrize("name", ["crm_id", "zalo_id", "Email", "mobile", "passport", "client_id"])
-def test_other_ids_are(name: str) -> None:
-    """Ids that are issued to people, and contacts, may join them."""
-    assert is_personal(name)
 
 
 @pytest.mark.parametrize(
