@@ -242,7 +242,7 @@ class Graph:
         absorbed = {merge.absorbed: merge.profile for merge in step.merges}
         strings |= {where.absorbed(profile): heir for profile, heir in absorbed.items()}
         gone = [where.profile(profile) for profile in absorbed]
-        gone += [where.absorbed(profile) for profile in alive if profile in view.absorbers]
+        gone += [where.absorbed(profile) for profile in alive if step.again or view.profiles.get(profile) is None]
         return strings, gone
 
     def _commands(self, step: Step) -> Iterator[Command]:

@@ -21,13 +21,13 @@ from identity.facts import Cause, Facts, Visit
 from identity.keys import Slice
 from identity.observations import Anchor, session_anchor
 from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed
-from identity.view import View
+from identity.view import View, asked_with
 
 LATEST = 2**63
 NEIGHBOURS = 2  # slices before and after a visit that its effect may depend on
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Person:
     """A cluster of observations on its way to a profile."""
 
@@ -41,7 +41,7 @@ class Person:
     since: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Nobody:
     """Sessions that are nobody's: all of a device, or one of a crowd's device."""
 
@@ -126,17 +126,22 @@ class Step:
     async def _read(self) -> None:
         view, facts = self.view, self.facts
         sessions = [visit.anchor for visit in facts.visits.values() if visit.session]
-        said = {value for one in facts.observations.values() for value in one.identifiers}
-        await view.read(anchors=[*facts.observations, *self.changed], owners=sessions, values=said)
+        said = {value for one in facts.observations.values() for own in one.identifiers for value in asked_with(own)}
+        wanted: dict[str, set[int]] = defaultdict(set)
+        for visit in facts.visits.values():
+            wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
+        await view.read(
+            anchors=[*facts.observations, *self.changed],
+            owners=sessions,
+            values=said,
+            profiles=[*facts.observations, *sessions],  # what is new will found a profile of its own
+            devices=wanted,
+        )
         for anchor, observation in facts.observations.items():
             if anchor not in view.observations:
                 view.add(anchor, observation)
         if self.again:
             self.changed |= facts.observations.keys()
-        wanted: dict[str, set[int]] = defaultdict(set)
-        for visit in facts.visits.values():
-            wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
-        await view.read_devices(wanted)
         for visit in facts.visits.values():
             self._take(visit)
 
@@ -158,7 +163,12 @@ class Step:
     # 2. cluster, 3. name
 
     async def _cluster(self) -> None:
-        for content, rank in await self.view.parts(self.view.added | self.changed):
+        changed = self.view.added | self.changed
+        for anchor in [anchor for anchor in changed if self.view.is_alone(anchor)]:
+            self._person[anchor] = Person([anchor], self.facts.causes.get(anchor, self.cause))
+            self.persons.append(self._person[anchor])
+            changed.discard(anchor)
+        for content, rank in await self.view.parts(changed) if changed else ():
             generic = self.view.generic()
             found = cluster(content, self.policy, generic=generic, ties=self.view.ties, rank=rank)
             cause = next((self.facts.causes[anchor] for anchor in content if anchor in self.facts.causes), self.cause)
@@ -194,11 +204,12 @@ class Step:
         devices = sorted(self._fresh_on.keys() | moved)
         for device in devices:
             self.everyone[device] = self._everyone(device)
-        await self.view.read(owners={anchor for device in devices for anchor in self._known_on(device)})
-        sessions = {anchor for device in devices for anchor in self._sessions(device).values()}
-        await self.view.read(profiles={profile for anchor in sessions if (profile := self.held(anchor))})
-        for device in devices:
-            self._bind_device(device)
+        sessions = {device: found for device in devices if (found := self._sessions(device))}
+        await self.view.read(owners={anchor for device in sessions for anchor in self._known_on(device)})
+        bound = {anchor for found in sessions.values() for anchor in found.values()}
+        await self.view.read(profiles={profile for anchor in bound if (profile := self.held(anchor))})
+        for device, found in sessions.items():
+            self._bind_device(device, found)
 
     async def _unsure(self) -> list[str]:
         """The devices that were read in part only, and may not have been a crowd's before the step and after it."""
@@ -224,7 +235,7 @@ class Step:
         """Every observation made on the device, up to one more than the policy believes of few users."""
         known = self.view.everyone[device]
         new = dict.fromkeys(visit.anchor for visit in self._fresh_on.get(device, ()) if not visit.session)
-        more = [anchor for anchor in new if anchor not in set(known)]
+        more = [anchor for anchor in new if anchor not in known]
         return known + more[: max(0, self.policy.observations_per_value + 1 - len(known))]
 
     def _slices(self, device: str) -> dict[int, Slice]:
@@ -232,12 +243,11 @@ class Step:
 
     def _sessions(self, device: str) -> dict[int, Anchor]:
         """The sessions in question, by slice: all, or on a crowd's device those next to what is new."""
-        near = around(visit.period for visit in self._fresh_on.get(device, ()))
-        return {
-            period: session_anchor(device, period)
-            for period, piece in self._slices(device).items()
-            if piece.session and (device not in self.view.partly or period in near)
-        }
+        found = [period for period, piece in self._slices(device).items() if piece.session]
+        if device in self.view.partly:
+            near = around(visit.period for visit in self._fresh_on.get(device, ()))
+            found = [period for period in found if period in near]
+        return {period: session_anchor(device, period) for period in found}
 
     def _known_on(self, device: str) -> set[Anchor]:
         """The anchors whose profiles decide about the device's sessions, and those sessions."""
@@ -245,9 +255,9 @@ class Step:
         all_matter = device not in self.view.partly and not self._is_thronged(self.everyone[device])
         return {*(self.everyone[device] if all_matter else ()), *signed_in, *self._sessions(device).values()}
 
-    def _bind_device(self, device: str) -> None:
+    def _bind_device(self, device: str, sessions: Mapping[int, Anchor]) -> None:
         """Give each session in question its owner, and each anonymous profile of the device its future."""
-        everyone, slices, sessions = self.everyone[device], self._slices(device), self._sessions(device)
+        everyone, slices = self.everyone[device], self._slices(device)
         if device in self.view.partly:
             users = Users(crowd=True)
         else:
