@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
-K = TypeVar("K")
+from identity.matching.records import K
+
 Cluster = frozenset[K]
 
 
@@ -25,7 +26,13 @@ class Change(NamedTuple, Generic[K]):
             case _, 0:
                 return "gone"
             case 1, 1:
-                return "grown" if self.before[0] < self.after[0] else "shrunk" if self.before[0] > self.after[0] else "moved"
+                return (
+                    "grown"
+                    if self.before[0] < self.after[0]
+                    else "shrunk"
+                    if self.before[0] > self.after[0]
+                    else "moved"
+                )
             case _, 1:
                 return "merged"
             case 1, _:

@@ -5,17 +5,17 @@ the same list of joins, and views nest. How near two clusters are is a matter of
 
 - Records of a table each stand for a person: the mean of the best pair and of all pairs (`Pairs`). The best pair alone
   would chain strangers together; all pairs alone would part a person some of whose records are poor.
-- Records of a stream each say a part: what both clusters say as wholes (`Profiles`), the best level of what a person may
-  have several of, the mean level of what a person has one of.
+- Records of a stream each say a part: what both clusters say as wholes (`Profiles`), the best level of what a person
+  may have several of, the mean level of what a person has one of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol
 
-K = TypeVar("K")
+from identity.matching.records import K
 
 CERTAIN = 1_000.0  # the weight of what somebody asserted; its negative is a denial
 STRONGEST = 10.0  # no pair counts for more than so many bits, nor against more
@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
     best: float
     worst: float
     total: float
-    count: int
+    number: int
 
     @classmethod
     def of(cls, bits: float) -> Pairs:
@@ -62,7 +62,7 @@ class Pairs(NamedTuple):
             return -inf
         if self.best >= CERTAIN:
             return CERTAIN
-        return (min(self.best, STRONGEST) + self.total / self.count) / 2
+        return (min(self.best, STRONGEST) + self.total / self.number) / 2
 
     def also(self, other: Pairs) -> Pairs:
         """The pairs of both."""
@@ -70,7 +70,7 @@ class Pairs(NamedTuple):
             max(self.best, other.best),
             min(self.worst, other.worst),
             self.total + other.total,
-            self.count + other.count,
+            self.number + other.number,
         )
 
 
@@ -116,7 +116,9 @@ def _nearest(row: Mapping[int, float]) -> tuple[float, int]:
     return max(((bits, -number) for number, bits in row.items()), default=(-inf, 0))
 
 
-def chain(members: Sequence[K], links: Iterable[tuple[float, K, K]], parted: Callable[[K], Collection[K]]) -> list[Join[K]]:
+def chain(
+    members: Sequence[K], links: Iterable[tuple[float, K, K]], parted: Callable[[K], Collection[K]]
+) -> list[Join[K]]:
     """The joins of a component too large to look at every pair: its strongest links, except against a denial.
 
     `parted` says from whom somebody keeps a record apart.

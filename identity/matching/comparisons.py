@@ -5,7 +5,7 @@ A comparison is a small class with a `level` for two *different* values; add one
 lesser value comes first, so that which record is asked about which makes no difference.
 
 The similarities are Jaro–Winkler's and the edits those of optimal string alignment (OSA: a transposition is one edit);
-the thresholds follow the comparison libraries of Splink and Febrl. What each level is worth is learnt, not written here.
+the thresholds follow the comparison libraries of Splink and Febrl. What a level is worth is learnt, not written here.
 """
 
 from __future__ import annotations
@@ -155,7 +155,13 @@ class Postcode(Comparison):
 class Date(Comparison):
     """A date as eight digits, year first; a part that is not known is `0`s."""
 
-    words = ("the same", "one slip apart, or day and month exchanged", "two of three parts the same", "a year apart", "different")
+    words = (
+        "the same",
+        "one slip apart, or day and month exchanged",
+        "two of three parts the same",
+        "a year apart",
+        "different",
+    )
 
     def level(self, left: str, right: str) -> int:
         """By edits, exchanged parts, equal parts and nearness."""

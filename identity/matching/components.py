@@ -9,12 +9,11 @@ should not hang together.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic
 
 from identity.matching.limits import Limits
-
-K = TypeVar("K", bound=Hashable)
+from identity.matching.records import K
 
 
 class Component(Generic[K]):

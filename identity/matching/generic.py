@@ -1,23 +1,23 @@
 """Generic values: what incompatible people use is nobody's own (a hotline, a cashier's number, an agent's login).
 
 How often a value is seen is no test, for a faithful customer is seen often; what counts is how many people its records
-speak of whose names cannot be one person's: so many of them, no two of which have a word in common. More records never make a
-value less generic. A slip of the pen makes no new person, nor does a name used at home.
+speak of whose names cannot be one person's: so many of them, no two of which have a word in common. More records never
+make a value less generic. A slip of the pen makes no new person, nor does a name used at home.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic
 
 from rapidfuzz.distance import JaroWinkler
 
 from cdp.forms import names
 from cdp.forms.nicknames import alike
-from identity.matching.schema import Schema, Values
+from identity.matching.records import K, Values
+from identity.matching.schema import Schema
 
-K = TypeVar("K", bound=Hashable)
 Words = frozenset[str]
 
 SLIP = 0.86  # Jaro–Winkler similarity above which two words of names may be one, mistyped
@@ -76,7 +76,9 @@ class Owners(Generic[K]):
     def people(self, place: int, value: str) -> int:
         """How many people use a value of the field at `place`, as far as their names tell; at least one."""
         known: list[Words] = []
-        for words in sorted(set(self._records.get((place, value), {}).values()), key=lambda one: (len(one), sorted(one))):
+        for words in sorted(
+            set(self._records.get((place, value), {}).values()), key=lambda one: (len(one), sorted(one))
+        ):
             if words and all(_differ(words, other) for other in known):
                 known.append(words)
         return max(len(known), 1)

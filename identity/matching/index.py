@@ -8,16 +8,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
 from itertools import combinations
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
 from identity.matching.keys import Key, KeyMaker
 from identity.matching.limits import Limits
-from identity.matching.schema import Schema, Values
-
-K = TypeVar("K")
+from identity.matching.records import K, Values
+from identity.matching.schema import Schema
 
 
 class Meeting(NamedTuple, Generic[K]):

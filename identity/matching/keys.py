@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
-from identity.matching.schema import Schema, Values
+from identity.matching.records import Values
+from identity.matching.schema import Schema
 
 RECIPES = (
     *("email", "phone", "document", "account", "card", "device"),
@@ -25,9 +26,7 @@ RECIPES = (
     *("name.words+phone.area", "name.words+phone.tail"),
 )
 # Where no date of birth tells people apart, names need more help.
-WITHOUT_BIRTH = (
-    *("postcode+given.two", "postcode+family.two", "town+postcode+given.one", "town+postcode+family.one"),
-)
+WITHOUT_BIRTH = (*("postcode+given.two", "postcode+family.two", "town+postcode+given.one", "town+postcode+family.one"),)
 
 
 def words(value: str) -> str | None:
@@ -114,7 +113,11 @@ class KeyMaker:
 
     def __init__(self, schema: Schema, keys: Sequence[Key]) -> None:
         self._keys = [
-            (f"{key.words(schema)}{SEPARATOR}", [(part.place, CUTS.get(part.cut)) for part in key.parts], key.exchangeable)
+            (
+                f"{key.words(schema)}{SEPARATOR}",
+                [(part.place, CUTS.get(part.cut)) for part in key.parts],
+                key.exchangeable,
+            )
             for key in keys
         ]
 

@@ -1,26 +1,26 @@
 """Records → a model, without labels: expectation maximisation over the pairs that blocking keys bring together.
 
-Matches and households learn what they are like; coincidences are rigid: given the key, everything else agrees as it does
-by chance. A class that may move in every field would eat the matches. Frequencies count people, not records: otherwise a
-faithful customer's address would look common. People are those of the partition that there is when learning begins.
+Matches and households learn what they are like; coincidences are rigid: given the key, everything else agrees as it
+does by chance. A class that may move in every field would eat the matches. Frequencies count people, not records:
+otherwise a faithful customer's address would look common. People are those of the partition when learning begins.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from identity.matching.keys import CUTS, Key
 from identity.matching.model import SECOND_OWNER, Kind, Model, assumed_match
-from identity.matching.schema import Role, Schema, Values
+from identity.matching.records import K, Values
+from identity.matching.schema import Role, Schema
 from identity.matching.scoring import Levels
 
-K = TypeVar("K", bound=Hashable)
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -171,7 +171,7 @@ def _frequencies(role: Role, people: Floats, equal: float) -> tuple[Floats, floa
 def _spread(found: Ints, count: int) -> Floats:
     """How often each of `count` levels was found; no level is impossible."""
     spread = np.bincount(found[found < count], minlength=count) + 0.5
-    return spread / spread.sum()
+    return np.asarray(spread / spread.sum(), np.float64)
 
 
 # --- which pairs there are
@@ -210,7 +210,7 @@ def _patterns(columns: _Columns, pairs: _Pairs) -> tuple[Ints, Floats]:
     """The distinct patterns of levels among pairs, and how many pairs have each."""
     levels = [columns.compare(place, pairs.left, pairs.right) for place in range(len(columns.schema))]
     patterns, where = np.unique(np.stack(levels, axis=1), axis=0, return_inverse=True)
-    return patterns, np.bincount(where.ravel()) * pairs.weight
+    return patterns, np.asarray(np.bincount(where.ravel()) * pairs.weight, np.float64)
 
 
 # --- what is learnt from them
@@ -261,9 +261,7 @@ def _coincidence(
     return _Learner(levels, free, TRUST_IN_OTHERS)
 
 
-def _given_a_part(
-    columns: _Columns, place: int, cut: str, random: np.random.Generator, *, otherwise: Floats
-) -> Floats:
+def _given_a_part(columns: _Columns, place: int, cut: str, random: np.random.Generator, *, otherwise: Floats) -> Floats:
     """The levels of two people's values that agree on a part of them."""
     codes = columns.codes[:, place]
     part_of = [CUTS[cut](value) for value in columns.values[place]]
@@ -319,10 +317,10 @@ def _expect(learners: Sequence[_Learner], shares: Floats, patterns: Ints) -> Flo
         table = np.log(np.stack([np.append(learner.levels[place], 1.0) for learner in learners], axis=1))
         logs += table[patterns[:, place]]
     odds = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
 
 
 def _falling(match: Floats, chance: Floats) -> Floats:
     """A better level never speaks less for one person than a worse one."""
     levels = np.minimum.accumulate(match / chance) * chance
-    return levels / levels.sum()
+    return np.asarray(levels / levels.sum(), np.float64)

@@ -12,23 +12,23 @@ Everything is in memory, nothing does I/O, and whatever one record costs is boun
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
 from identity.matching.changes import Change, changes_between
 from identity.matching.clustering import CERTAIN, Evidence, Join, Pairs, agglomerate, chain, groups
 from identity.matching.components import Component, Components
+from identity.matching.explanations import Explanation, explain
 from identity.matching.generic import Owners
 from identity.matching.index import Index
 from identity.matching.learning import learn
 from identity.matching.limits import Limits
 from identity.matching.model import Model, assumed_model
 from identity.matching.profiles import Profiles
-from identity.matching.schema import Schema, Values
+from identity.matching.records import K, Values
+from identity.matching.schema import Schema
 from identity.matching.scoring import Levels, Scorer, bits, probability
-
-K = TypeVar("K", bound=Hashable)
 
 # When a model is learnt: at so many records first, and again at so many times more.
 FIRST, AGAIN = 500, 3.0
@@ -39,6 +39,9 @@ class Views(NamedTuple):
 
     likely: float = 0.5
     sure: float = 0.95
+
+
+VIEWS, LIMITS = Views(), Limits()
 
 
 class Changes(NamedTuple, Generic[K]):
@@ -88,7 +91,7 @@ class Linker(Generic[K]):
     """Links records of a schema. A record is known by a key of any one type that can be hashed and sorted."""
 
     def __init__(
-        self, schema: Schema, model: Model | None = None, *, views: Views = Views(), limits: Limits = Limits()
+        self, schema: Schema, model: Model | None = None, *, views: Views = VIEWS, limits: Limits = LIMITS
     ) -> None:
         self.schema = schema
         self.limits = limits
@@ -287,7 +290,9 @@ class Linker(Generic[K]):
         self._components.gone.clear()
         self._components.changed.clear()
         return Changes(
-            changes_between((one for old in before for one in old.likely), (one for new in after for one in new.likely)),
+            changes_between(
+                (one for old in before for one in old.likely), (one for new in after for one in new.likely)
+            ),
             changes_between((one for old in before for one in old.sure), (one for new in after for one in new.sure)),
         )
 
@@ -329,7 +334,7 @@ class Linker(Generic[K]):
     def _strongest(self, component: Component[K]) -> Iterator[tuple[float, K, K]]:
         for one in component.members:
             for other, weight in self._components.links(one).items():
-                if one < other and weight >= component.bar:  # type: ignore[operator]
+                if one < other and weight >= component.bar:
                     yield weight, one, other
 
     def clusters(self, *, sure: bool = False) -> Iterator[frozenset[K]]:
@@ -357,6 +362,30 @@ class Linker(Generic[K]):
             if household > 1 + chance:
                 found.append(other)
         return sorted(found)
+
+    def why(self, left: K, right: K) -> Explanation:
+        """Why two records are one person's, or not."""
+        return explain(self.scorer, self._visible[left], self._visible[right], decided=self._decided(left, right))
+
+    def path(self, left: K, right: K) -> list[K]:
+        """The records that lead from one to another of the same person, such that the weakest step is the strongest
+        that there is; empty when they are two people's."""
+        person = self.person_of(left)
+        if right not in person:
+            return []
+        reached: dict[K, tuple[float, K]] = {left: (inf, left)}
+        done: set[K] = set()
+        while right not in done:
+            one = max(sorted(reached.keys() - done), key=lambda record: reached[record][0])
+            done.add(one)
+            for other in person - done:
+                step = min(reached[one][0], self._weigh(one, other))
+                if other not in reached or step > reached[other][0]:
+                    reached[other] = (step, one)
+        steps = [right]
+        while steps[-1] != left:
+            steps.append(reached[steps[-1]][1])
+        return steps[::-1]
 
     # --- how it is
 

@@ -3,7 +3,7 @@
 A pair of records is of one of these classes, as Fellegi and Sunter's two are of one latent variable, with more values:
 
 - *match*: one person.
-- *household*: two people of a family or a house; what they share agrees as it does for one person, the rest as by chance.
+- *household*: two people of a family or a house; what they share agrees as one person's does, the rest as by chance.
 - *coincidence*, one class for each blocking key: two strangers whom the key has brought together.
 - *chance*: any two records.
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from identity.matching.keys import Key, keys_of
 from identity.matching.schema import Schema

@@ -6,7 +6,7 @@ from math import inf
 from typing import NamedTuple
 
 from identity.matching.clustering import CERTAIN
-from identity.matching.schema import Values
+from identity.matching.records import Values
 from identity.matching.scoring import Scorer
 
 
@@ -32,7 +32,7 @@ class Profiles:
     @classmethod
     def of(cls, scorer: Scorer, left: Values, right: Values, decided: float) -> Profiles:
         """The evidence of one pair; `decided` is its weight if somebody asserted or denied it, else 0."""
-        said = []
+        said: list[Said | None] = []
         for place, (mine, theirs) in enumerate(zip(left, right, strict=True)):
             if mine is None or theirs is None:
                 said.append(None)

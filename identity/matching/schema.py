@@ -14,16 +14,14 @@ from typing import NamedTuple
 from identity.matching import comparisons as by
 from identity.matching.comparisons import Comparison
 
-Values = tuple[str | None, ...]
-
 
 class Role(NamedTuple):
     """What a field is.
 
     - `shared`: members of a household have it in common.
     - `place`: it says where somebody lives, so it goes along with the other fields that do.
-    - `weighed`: agreement on a rare value says more than on a frequent one. Elsewhere only placeholders say less: values
-      far more frequent than any other.
+    - `weighed`: agreement on a rare value says more than on a frequent one. Elsewhere only
+      placeholders say less: values far more frequent than any other.
     - `owners`: a value belongs to one person. More people than this whose names are incompatible make it generic
       (`identity.matching.generic`), and how frequent it is counts people. 0 where values are nobody's own.
     - `single`: a person has one value of it at most; of other fields several may be true at once.

@@ -18,7 +18,8 @@ from operator import mul
 from typing import NamedTuple
 
 from identity.matching.model import Kind, Model
-from identity.matching.schema import Schema, Values
+from identity.matching.records import Values
+from identity.matching.schema import Schema
 
 MEMORY = 1 << 20  # pairs of values remembered per field; when there are more, all are forgotten
 TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
@@ -106,24 +107,25 @@ class Scorer:
 
         `frequencies` are those of the values that agree, see `frequency`.
         """
-        levels = zip(pattern, self._counts, self._bases, strict=True)
-        code = sum(base * (count if level is None else level) for level, count, base in levels)
-        household, chance = self._odds.get(code) or self._odds_of(code)
+        household, chance = self._odds_of(self._code(pattern))
         return -log2(household + chance * prod(frequencies) + TINY)
 
     def odds(self, left: Values, right: Values) -> Odds:
         """What speaks against a match of two records."""
-        weights = [self.frequency(place, one) for place, one in enumerate(left) if one is not None and one == right[place]]
-        pattern = self.pattern(left, right)
-        code = sum(
-            base * (count if level is None else level)
-            for level, count, base in zip(pattern, self._counts, self._bases, strict=True)
-        )
-        household, chance = self._odds.get(code) or self._odds_of(code)
-        return Odds(household, chance * prod(weights))
+        household, chance = self._odds_of(self._code(self.pattern(left, right)))
+        agreed = enumerate(zip(left, right, strict=True))
+        frequencies = (self.frequency(place, one) for place, (one, other) in agreed if one is not None and one == other)
+        return Odds(household, chance * prod(frequencies))
+
+    def _code(self, pattern: Sequence[int | None]) -> int:
+        """A pattern, written as one number."""
+        levels = zip(pattern, self._counts, self._bases, strict=True)
+        return sum(base * (count if level is None else level) for level, count, base in levels)
 
     def _odds_of(self, code: int) -> Odds:
         """What speaks against a match in a pattern, written as one number."""
+        if found := self._odds.get(code):
+            return found
         pattern, rest = [], code
         for count in self._counts:
             rest, level = divmod(rest, count + 1)
@@ -155,7 +157,7 @@ class _Logs:
 
 def probability(weight: float) -> float:
     """Bits → probability."""
-    return 1.0 / (1.0 + 2.0 ** min(-weight, 1000.0))
+    return float(1.0 / (1.0 + 2.0 ** min(-weight, 1000.0)))
 
 
 def bits(probability: float) -> float:
