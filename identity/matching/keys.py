@@ -24,6 +24,7 @@ RECIPES = (
     *("postcode.district+given", "postcode.district+family"),
     *("name.words+birth", "name.words+street", "name.words+region", "name.words+town", "name.words+postcode"),
     *("name.words+phone.area", "name.words+phone.tail"),
+    *("name.ends", "name.first+birth.year", "name.last+birth.year", "name.first+postcode", "name.last+postcode"),
 )
 # Where no date of birth tells people apart, names need more help.
 WITHOUT_BIRTH = (*("postcode+given.two", "postcode+family.two", "town+postcode+given.one", "town+postcode+family.one"),)
@@ -33,6 +34,12 @@ def words(value: str) -> str | None:
     """The words of a name in one order; None for a single word, which too many people share."""
     found = sorted(value.split())
     return " ".join(found) if len(found) > 1 else None
+
+
+def ends(value: str) -> str | None:
+    """The first and the last word of a name, in one order; what stands between is often left out."""
+    first, _, rest = value.partition(" ")
+    return " ".join(sorted((first, rest.rpartition(" ")[2]))) if rest else None
 
 
 def mailbox(value: str) -> str | None:
@@ -59,6 +66,9 @@ CUTS: dict[str, Cut] = {
     "area": lambda value: value[3:7],
     "tail": lambda value: value[-4:],
     "words": words,
+    "ends": ends,
+    "first": lambda value: value.partition(" ")[0],
+    "last": lambda value: value.rpartition(" ")[2],
     "mailbox": mailbox,
     "district": district,
 }
