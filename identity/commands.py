@@ -1,4 +1,4 @@
-"""`cdp identity resolve` and `cdp identity evaluate`: who is one person in a file, and how right that is. All is local."""
+"""`cdp identity resolve` and `cdp identity evaluate`: who is one person in a file, and how right that is."""
 
 from __future__ import annotations
 

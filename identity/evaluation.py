@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+R = TypeVar("R", bound=Hashable)  # a record
 
 
 class Score(NamedTuple):
@@ -56,7 +58,7 @@ class Evaluation(NamedTuple):
         return len({person for one in self.over_merged for person, _ in one.people}) / max(self.people, 1)
 
 
-def evaluate(found: Mapping[Hashable, Hashable], truth: Mapping[Hashable, Hashable]) -> Evaluation:
+def evaluate(found: Mapping[R, Hashable], truth: Mapping[R, Hashable]) -> Evaluation:
     """Compare clusters by record with people by record. Records that either does not know are left out."""
     known = [(found[record], truth[record]) for record in found if record in truth]
     clusters, people = Counter(one for one, _ in known), Counter(one for _, one in known)

@@ -5,8 +5,7 @@ the same list of joins, and views nest. How near two clusters are is a matter of
 
 - Records of a table each stand for a person: the mean of the best pair and of all pairs (`Pairs`). The best pair alone
   would chain strangers together; all pairs alone would part a person some of whose records are poor.
-- Records of a stream each say a part: what both clusters say as wholes (`Profiles`), the best level of what a person
-  may have several of, the mean level of what a person has one of.
+- Records of a stream each say a part: what both clusters say as wholes (`identity.matching.profiles`).
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ CONVERGED = 1e-4  # the largest change of a class's share in a round that ends l
 RAREST = 5e-5  # no value is believed to be rarer, unless one person owns it
 PLACEHOLDER = 10.0  # people, and times as many as on average, beyond which any value is one
 AGREEING = 0.98  # how often a coincidence agrees on its key's own fields
+ABSENT = 0.001  # how often it lacks one of them
 ANYTHING = 0.002  # how often a member of a household has any given value of somebody else's, beyond chance
 # How much the first idea of a class weighs: a share of its pairs, and so many pairs more.
 TRUST_IN_MATCH, TRUST_IN_OTHERS = (0.10, 5.0), (0.05, 3.0)
@@ -69,10 +70,7 @@ def learn(
     # 4. Expectation and maximisation in turn, until nothing changes.
     learners = _learners(schema, keys, columns, chance, random)
     shares = _maximise(learners, [one.levels for one in chance], patterns, weights)
-    kinds = [
-        Kind(float(share), tuple(tuple(levels.tolist()) for levels in learner.levels), learner.weighed)
-        for share, learner in zip(shares * weights.sum(), learners, strict=True)
-    ]
+    kinds = [_kind(learner, float(share)) for learner, share in zip(learners, shares * weights.sum(), strict=True)]
     household = kinds.pop(1) if any(field.role.shared for field in schema) else None
     count = len(records)
     return Model(
@@ -81,7 +79,7 @@ def learn(
         kinds[0],
         household,
         tuple(kinds[1:]),
-        Kind(count * (count - 1) / 2, tuple(tuple(one.levels.tolist()) for one in chance)),
+        Kind(count * (count - 1) / 2, tuple((*one.levels.tolist(), 1.0) for one in chance)),
         tuple(one.rarity for one in chance),
         tuple(one.rarest for one in chance),
         version,
@@ -218,13 +216,22 @@ def _patterns(columns: _Columns, pairs: _Pairs) -> tuple[Ints, Floats]:
 
 @dataclass
 class _Learner:
-    """A class of pairs while it is learnt: its first idea, which fields may move, and how much the idea is trusted."""
+    """A class of pairs while it is learnt: its first idea, which fields may move, and how much the idea is trusted.
+
+    Where a value is missing says nothing, except in a coincidence of that very field.
+    """
 
     levels: list[Floats]
     free: list[bool]
     trust: tuple[float, float]
+    missing: list[float]
     weighed: bool = True
-    idea: list[Floats] | None = None
+
+
+def _kind(learner: _Learner, pairs: float) -> Kind:
+    """What has been learnt of a class, and how many pairs it has."""
+    levels = [(*map(float, one), missing) for one, missing in zip(learner.levels, learner.missing, strict=True)]
+    return Kind(pairs, tuple(levels), learner.weighed)
 
 
 def _learners(
@@ -233,11 +240,12 @@ def _learners(
     """Matches, households if anything tells them, and a coincidence for each key."""
     match = [np.asarray(assumed_match(count)) for count in columns.counts]
     shared = [field.role.shared for field in schema]
-    learners = [_Learner(match, [True] * len(schema), TRUST_IN_MATCH, weighed=False)]
+    silent = [1.0] * len(schema)
+    learners = [_Learner(match, [True] * len(schema), TRUST_IN_MATCH, silent, weighed=False)]
     if any(shared):
         apart = [(1 - ANYTHING) * one.levels + ANYTHING / len(one.levels) for one in chance]
         household = [one if common else other for common, one, other in zip(shared, match, apart, strict=True)]
-        learners.append(_Learner(household, shared, TRUST_IN_OTHERS, weighed=False))
+        learners.append(_Learner(household, shared, TRUST_IN_OTHERS, silent, weighed=False))
     learners += [_coincidence(key, schema, columns, chance, random) for key in keys]
     return learners
 
@@ -258,7 +266,8 @@ def _coincidence(
             levels.append(np.asarray([AGREEING, *[(1 - AGREEING) / others] * others]))
     local = any(schema.fields[place].role.place for place in cuts)
     free = [local and field.role.place and place not in cuts for place, field in enumerate(schema)]
-    return _Learner(levels, free, TRUST_IN_OTHERS)
+    missing = [ABSENT if place in cuts else 1.0 for place in range(len(schema))]
+    return _Learner(levels, free, TRUST_IN_OTHERS, missing)
 
 
 def _given_a_part(columns: _Columns, place: int, cut: str, random: np.random.Generator, *, otherwise: Floats) -> Floats:
@@ -294,15 +303,7 @@ def _maximise(learners: list[_Learner], chance: Sequence[Floats], patterns: Ints
         for number, learner in enumerate(learners):
             share, more = learner.trust
             trust = share * pairs[number] + more
-            if number:
-                trust = min(most, trust)
-            for place, free in enumerate(learner.free):
-                if free:
-                    count = len(learner.levels[place])
-                    found = patterns[:, place] < count
-                    seen = np.bincount(patterns[found, place], weights=belongs[found, number], minlength=count)
-                    seen = seen + trust * ideas[number][place]
-                    learner.levels[place] = seen / seen.sum()
+            _move(learner, ideas[number], patterns, belongs[:, number], trust if number == 0 else min(most, trust))
         learners[0].levels = [_falling(*both) for both in zip(learners[0].levels, chance, strict=True)]
         before, shares = shares, pairs / pairs.sum()
         if np.abs(shares - before).max() < CONVERGED:
@@ -310,11 +311,22 @@ def _maximise(learners: list[_Learner], chance: Sequence[Floats], patterns: Ints
     return shares
 
 
+def _move(learner: _Learner, idea: Sequence[Floats], patterns: Ints, belongs: Floats, trust: float) -> None:
+    """Let a class be like the pairs that belong to it, as far as it may move and is not held by its first idea."""
+    for place in np.flatnonzero(learner.free).tolist():
+        count = len(idea[place])
+        found = patterns[:, place] < count
+        seen = np.bincount(patterns[found, place], weights=belongs[found], minlength=count) + trust * idea[place]
+        learner.levels[place] = seen / seen.sum()
+
+
 def _expect(learners: Sequence[_Learner], shares: Floats, patterns: Ints) -> Floats:
     """How likely each pattern belongs to each class."""
     logs = np.tile(np.log(shares), (len(patterns), 1))
     for place in range(patterns.shape[1]):
-        table = np.log(np.stack([np.append(learner.levels[place], 1.0) for learner in learners], axis=1))
+        table = np.log(
+            np.stack([np.append(learner.levels[place], learner.missing[place]) for learner in learners], axis=1)
+        )
         logs += table[patterns[:, place]]
     odds = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from identity.matching.keys import Key, keys_of
 from identity.matching.schema import Schema
 
-Levels = tuple[float, ...]  # a probability for each level of a field
+Levels = tuple[float, ...]  # a probability for each level of a field, and the factor for a missing value
 
 # The chance that a value which one person owns belongs to a second one as well.
 SECOND_OWNER = 0.2
@@ -33,7 +33,8 @@ ASSUMED_CHANCE = 0.01
 class Kind:
     """A class of pairs: how many there are, and how likely each level of each field is among them.
 
-    In a `weighed` class agreement is by chance, so it is the likelier the more frequent the value is.
+    Behind the levels of a field stands the factor for a missing value, 1 where that says nothing. In a `weighed` class
+    agreement is by chance, so it is the likelier the more frequent the value is.
     """
 
     pairs: float
@@ -63,7 +64,7 @@ class Model:
         return (*((self.household,) if self.household else ()), *self.coincidences, self.chance)
 
 
-def assumed_match(count: int) -> Levels:
+def assumed_match(count: int) -> tuple[float, ...]:
     """How one person's values agree on `count` levels, before anything is known."""
     if count == 2:
         return (1 - ASSUMED_DIFFERENCE, ASSUMED_DIFFERENCE)
@@ -74,18 +75,18 @@ def assumed_match(count: int) -> Levels:
 def assumed_model(schema: Schema, records: int = 1_000) -> Model:
     """What a linker begins with: written down, not learnt. `records` is how many it is right for."""
     counts = [len(field.comparison.words) for field in schema]
-    chance = tuple((ASSUMED_CHANCE, *[ASSUMED_CHANCE] * (n - 2), 1 - ASSUMED_CHANCE * (n - 1)) for n in counts)
-    match = tuple(map(assumed_match, counts))
+    chance = [(*[ASSUMED_CHANCE] * (count - 1), 1 - ASSUMED_CHANCE * (count - 1), 1.0) for count in counts]
+    match = [(*assumed_match(count), 1.0) for count in counts]
     household = tuple(
         one if field.role.shared else other for field, one, other in zip(schema, match, chance, strict=True)
     )
     return Model(
         schema,
         keys_of(schema),
-        Kind(records / 4, match, weighed=False),
+        Kind(records / 4, tuple(match), weighed=False),
         Kind(records / 4, household, weighed=False) if any(field.role.shared for field in schema) else None,
         (),
-        Kind(records * (records - 1) / 2, chance),
+        Kind(records * (records - 1) / 2, tuple(chance)),
         tuple({} for _ in schema),
         tuple(1.0 for _ in schema),
     )

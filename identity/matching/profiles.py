@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -11,11 +12,25 @@ from identity.matching.scoring import Scorer
 
 
 class Said(NamedTuple):
-    """What two clusters say in one field: its level, how frequent the values are that agree, by how many pairs."""
+    """What two clusters say in one field: how many of their pairs are at each level, and the rarest value they share."""
 
-    level: float
+    pairs: tuple[int, ...]
     frequency: float
-    pairs: int
+
+    def level(self, share: float) -> int:
+        """The level that at least this share of the pairs reach; of a share of 0 the best."""
+        needed = max(share * sum(self.pairs), 1)
+        reached = 0
+        for level, count in enumerate(self.pairs):
+            reached += count
+            if reached >= needed:
+                return level
+        return len(self.pairs) - 1
+
+    def also(self, other: Said) -> Said:
+        """What both say."""
+        both = tuple(mine + theirs for mine, theirs in zip(self.pairs, other.pairs, strict=True))
+        return Said(both, min(self.frequency, other.frequency))
 
 
 class Profiles:
@@ -23,7 +38,7 @@ class Profiles:
 
     __slots__ = ("_bits", "_decided", "_said", "_scorer")
 
-    def __init__(self, scorer: Scorer, said: tuple[Said | None, ...], decided: float = 0.0) -> None:
+    def __init__(self, scorer: Scorer, said: dict[int, Said], decided: float = 0.0) -> None:
         self._scorer = scorer
         self._said = said
         self._decided = decided
@@ -32,15 +47,13 @@ class Profiles:
     @classmethod
     def of(cls, scorer: Scorer, left: Values, right: Values, decided: float) -> Profiles:
         """The evidence of one pair; `decided` is its weight if somebody asserted or denied it, else 0."""
-        said: list[Said | None] = []
-        for place, (mine, theirs) in enumerate(zip(left, right, strict=True)):
-            if mine is None or theirs is None:
-                said.append(None)
-            elif mine == theirs:
-                said.append(Said(0, scorer.frequency(place, mine), 1))
-            else:
-                said.append(Said(scorer.levels(place, mine, theirs), 1.0, 1))
-        return cls(scorer, tuple(said), decided)
+        said = {}
+        for place, (field, mine, theirs) in enumerate(zip(scorer.model.schema, left, right, strict=True)):
+            if mine is not None and theirs is not None:
+                level = 0 if mine == theirs else scorer.levels(place, mine, theirs)
+                frequency = scorer.frequency(place, mine) if level == 0 else inf
+                said[place] = Said(ONE[len(field.comparison.words)][level], frequency)
+        return cls(scorer, said, decided)
 
     @property
     def bits(self) -> float:
@@ -48,30 +61,27 @@ class Profiles:
         if self._decided:
             return CERTAIN if self._decided > 0 else -inf
         if self._bits is None:
-            self._bits = self._scorer.weight_of(
-                [None if said is None else round(said.level) for said in self._said],
-                [said.frequency for said in self._said if said is not None and round(said.level) == 0],
-            )
+            fields = self._scorer.model.schema.fields
+            pattern: list[int | None] = [None] * len(fields)
+            frequencies = []
+            for place, said in self._said.items():
+                pattern[place] = level = said.level(fields[place].role.typical)
+                if level == 0:
+                    frequencies.append(said.frequency)
+            self._bits = self._scorer.weight_of(pattern, frequencies)
         return self._bits
 
     def also(self, other: Profiles) -> Profiles:
         """What both clusters say towards a third."""
-        fields = self._scorer.model.schema.fields
-        said = tuple(
-            _both(mine, theirs, single=field.role.single)
-            for field, mine, theirs in zip(fields, self._said, other._said, strict=True)
-        )
+        said = self._said | other._said
+        for place in self._said.keys() & other._said.keys():
+            said[place] = self._said[place].also(other._said[place])
         decided = min(self._decided, other._decided) or max(self._decided, other._decided)
         return Profiles(self._scorer, said, decided)
 
 
-def _both(mine: Said | None, theirs: Said | None, *, single: bool) -> Said | None:
-    """Of what a person has one of the mean, of what a person may have several of the best."""
-    if mine is None or theirs is None:
-        return mine or theirs
-    pairs = mine.pairs + theirs.pairs
-    if single:
-        level = (mine.level * mine.pairs + theirs.level * theirs.pairs) / pairs
-        return Said(level, min(mine.frequency, theirs.frequency), pairs)
-    best = min(mine, theirs)
-    return Said(best.level, best.frequency, pairs)
+def _ones(count: int) -> Sequence[tuple[int, ...]]:
+    return [tuple(int(level == place) for place in range(count)) for level in range(count)]
+
+
+ONE = [_ones(count) for count in range(12)]  # one pair at a level, by how many levels there are

@@ -24,7 +24,8 @@ class Role(NamedTuple):
       placeholders say less: values far more frequent than any other.
     - `owners`: a value belongs to one person. More people than this whose names are incompatible make it generic
       (`identity.matching.generic`), and how frequent it is counts people. 0 where values are nobody's own.
-    - `single`: a person has one value of it at most; of other fields several may be true at once.
+    - `typical`: the share of the pairs of two clusters that must agree at least so well for the clusters to do so. 0 where
+      a person may have several values; half of them where there is one; fewer for names, which are written in many ways.
     """
 
     comparison: Comparison
@@ -32,15 +33,15 @@ class Role(NamedTuple):
     place: bool = False
     weighed: bool = True
     owners: int = 0
-    single: bool = False
+    typical: float = 0.0
 
 
 ROLES: dict[str, Role] = {
     "given": Role(by.NAME_WORD),
     "family": Role(by.NAME_WORD, shared=True),
     "middle": Role(by.INITIAL, weighed=False),
-    "name": Role(by.WHOLE_NAME),
-    "birth": Role(by.DATE, weighed=False, single=True),
+    "name": Role(by.WHOLE_NAME, typical=0.3),
+    "birth": Role(by.DATE, weighed=False, typical=0.5),
     "house": Role(by.DIGITS, shared=True, place=True),
     "street": Role(by.TEXT, shared=True, place=True),
     "town": Role(by.TEXT, shared=True, place=True),
@@ -49,11 +50,11 @@ ROLES: dict[str, Role] = {
     "origin": Role(by.CODE, shared=True, place=True),
     "email": Role(by.EMAIL, shared=True, owners=4),
     "phone": Role(by.PHONE, shared=True, owners=4),
-    "document": Role(by.DIGITS, weighed=False, single=True),
-    "account": Role(by.CODE, owners=3, single=True),
+    "document": Role(by.DIGITS, weighed=False, typical=0.5),
+    "account": Role(by.CODE, owners=3, typical=0.5),
     "card": Role(by.CODE, shared=True, owners=5),
     "device": Role(by.CODE, shared=True, owners=5),
-    "sex": Role(by.CODE, weighed=False, single=True),
+    "sex": Role(by.CODE, weighed=False, typical=0.5),
     "descent": Role(by.CODE, shared=True, weighed=False),
     "category": Role(by.CODE),
     "text": Role(by.TEXT),

@@ -148,7 +148,7 @@ class _Logs:
     def __init__(self, kind: Kind) -> None:
         self.weighed = kind.weighed
         self._pairs = log(kind.pairs)
-        self._levels = [(*map(log, levels), 0.0) for levels in kind.levels]
+        self._levels = [tuple(map(log, levels)) for levels in kind.levels]
 
     def of(self, pattern: Sequence[int]) -> float:
         """How many pairs of this class have the pattern, as a logarithm."""
