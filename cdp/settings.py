@@ -196,6 +196,34 @@ class IdentitySettings(Room):
     )
 
 
+Days = Annotated[int, Field(ge=0)]
+Step = Annotated[float, Field(ge=0)]
+USUAL_AMOUNTS: dict[str, tuple[Step, Step, Step, Step]] = {
+    "VND": (500_000, 2_000_000, 5_000_000, 10_000_000),
+    "USD": (20, 80, 200, 400),
+    "EUR": (20, 80, 200, 400),
+}
+
+
+class ProfileSettings(Room):
+    cache_seconds: float = Field(
+        600,
+        ge=0,
+        description="How long a profile is kept as it was read, unless something new is stored about it; 0: never.",
+    )
+    rfm_recency_days: tuple[Days, Days, Days, Days] = Field(
+        (30, 60, 90, 180),
+        description="RFM, recency: days since the last order up to which there are 5, 4, 3 and 2 points; 1 beyond.",
+    )
+    rfm_frequency: tuple[Count, Count, Count, Count] = Field(
+        (2, 3, 5, 10), description="RFM, frequency: orders from which there are 2, 3, 4 and 5 points; 1 below."
+    )
+    rfm_monetary: dict[str, tuple[Step, Step, Step, Step]] = Field(
+        USUAL_AMOUNTS,
+        description="RFM, monetary: by currency the amounts paid from which there are 2, 3, 4 and 5 points; 1 below.",
+    )
+
+
 class SegmentSettings(Room):
     tick_seconds: float = Field(0.1, gt=0, description="How often timers that are due and recounts are looked for.")
     batch_profiles: int = Field(5_000, ge=1, description="Most profiles evaluated in one pass.")
@@ -277,6 +305,7 @@ class Settings(BaseSettings):
     collector: CollectorSettings = CollectorSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
     identity: IdentitySettings = IdentitySettings()
+    profiles: ProfileSettings = ProfileSettings()
     segments: SegmentSettings = SegmentSettings()
     activation: ActivationSettings = ActivationSettings()
     webhooks: WebhookSettings = WebhookSettings()
