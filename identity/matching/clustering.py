@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 from identity.matching.records import K
 
 CERTAIN = 1_000.0  # the weight of what somebody asserted; its negative is a denial
+GRAIN = 1 << 20  # parts of a bit that are told apart
 STRONGEST = 10.0  # no pair counts for more than so many bits, nor against more
 
 
@@ -51,8 +52,8 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of(cls, bits: float) -> Pairs:
-        """The evidence of one pair."""
-        return cls(bits, bits, max(-STRONGEST, min(STRONGEST, bits)), 1)
+        """The evidence of one pair. It is rounded, so that a sum is the same in any order."""
+        return cls(bits, bits, round(max(-STRONGEST, min(STRONGEST, bits)) * GRAIN) / GRAIN, 1)
 
     @property
     def bits(self) -> float:

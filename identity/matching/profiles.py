@@ -12,7 +12,7 @@ from identity.matching.scoring import Scorer
 
 
 class Said(NamedTuple):
-    """What two clusters say in one field: how many of their pairs are at each level, and the rarest value they share."""
+    """What two clusters say in one field: how many of their pairs are at each level; the rarest value shared."""
 
     pairs: tuple[int, ...]
     frequency: float

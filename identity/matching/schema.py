@@ -24,8 +24,8 @@ class Role(NamedTuple):
       placeholders say less: values far more frequent than any other.
     - `owners`: a value belongs to one person. More people than this whose names are incompatible make it generic
       (`identity.matching.generic`), and how frequent it is counts people. 0 where values are nobody's own.
-    - `typical`: the share of the pairs of two clusters that must agree at least so well for the clusters to do so. 0 where
-      a person may have several values; half of them where there is one; fewer for names, which are written in many ways.
+    - `typical`: the share of the pairs of two clusters that must agree at least so well for the clusters to do so. 0
+      where a person may have several values; half of them where there is one; fewer for names, written in many ways.
     """
 
     comparison: Comparison
