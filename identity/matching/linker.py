@@ -209,7 +209,7 @@ class Linker(Generic[K]):
         links, visible, meet = self._components.links, self._visible, self._index.meet
         self._components.unlink(
             (one, other)
-            for one, other in dict.fromkeys(pairs)
+            for one, other in _distinct(pairs)
             if links(one).get(other, CERTAIN) < CERTAIN and not meet(one, visible[one], other, visible[other])
         )
 
@@ -218,7 +218,7 @@ class Linker(Generic[K]):
         links, visible, weigh = self._components.links, self._visible, self.scorer.weigh
         self._components.link(
             (one, other, weight)
-            for one, other in dict.fromkeys(pairs)
+            for one, other in _distinct(pairs)
             if other not in links(one) and (weight := weigh(visible[one], visible[other])) >= self.limits.link
         )
 
@@ -408,3 +408,8 @@ class Linker(Generic[K]):
                 met = sum(len(cluster & self._index.partners(one, self._visible[one])) for one in cluster)
                 found += (len(cluster) * (len(cluster) - 1) - met) / 2
         return found
+
+
+def _distinct(pairs: Iterable[tuple[K, K]]) -> Iterable[tuple[K, K]]:
+    """Pairs, whichever of the two comes first, once."""
+    return dict.fromkeys((one, other) if one < other else (other, one) for one, other in pairs)
