@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -38,8 +38,13 @@ def opened(file: Path) -> Iterator[Table]:
     name = file.name.lower().removesuffix(".gz")
     read = next((reader for suffix, reader in READERS.items() if name.endswith(suffix)), _csv)
     try:
-        with file.open("rb") as raw, gzip.open(raw) if file.name.lower().endswith(".gz") else raw as plain:
-            yield read(plain)
+        with ExitStack() as stack:
+            raw: Any = stack.enter_context(file.open("rb"))
+            if file.name.lower().endswith(".gz"):
+                raw = stack.enter_context(gzip.open(raw))
+            if read is _csv:
+                raw = stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
+            yield read(raw)
     except OSError as error:
         raise InvalidError(f"{file} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -48,8 +53,7 @@ def opened(file: Path) -> Iterator[Table]:
         raise InvalidError(f"{file} is no table that can be read: {error}.") from error
 
 
-def _csv(raw: Any) -> Table:
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+def _csv(text: TextIO) -> Table:
     csv.field_size_limit(LARGEST_CELL)
     rows = csv.reader(text, delimiter=_delimiter(text))
     header = next(rows, [])
@@ -59,7 +63,7 @@ def _csv(raw: Any) -> Table:
 def _delimiter(text: TextIO) -> str:
     """What parts the cells of the first line."""
     first = text.readline(SNIFFED)
-    text.seek(0)
+    text.seek(0)  # to before the byte order mark, which is read away again
     return max(DELIMITERS, key=first.count)
 
 

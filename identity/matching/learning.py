@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SEED = 5
-RANDOM_PAIRS = 150_000
+RANDOM_PAIRS = 100_000
 BLOCKED_PAIRS = 300_000
 PAIRS_OF_A_PART = 4_000
 MOST_ROUNDS = 60
@@ -55,18 +55,18 @@ def learn(
     `near` says which records one is compared with; `person_of` says whose a record is taken to be so far,
     and `people_of` how many people use a value that one person owns, by the place of its field.
     """
-    # 1. Records become numbers.
-    columns = _Columns(schema, list(records.values()), levels)
+    # 1. Pairs are sampled.
     random = np.random.default_rng(SEED)
-    # 2. What chance does: how often people agree on a value is counted; how else values compare is sampled.
-    people: dict[Hashable, int] = {}
-    owners = np.asarray([people.setdefault(person_of(record), len(people)) for record in records], np.int64)
-    chance = [_chance(columns, place, owners, people_of, random) for place in range(len(schema))]
-    # 3. Pairs are sampled, and reduced to distinct patterns of levels.
     pairs = _sampled(records, near, random)
     if pairs is None:
         return None
+    # 2. Records become numbers, and pairs distinct patterns of levels.
+    columns = _Columns(schema, list(records.values()), levels)
     patterns, weights = _patterns(columns, pairs)
+    # 3. What chance does: how often people agree on a value is counted; how else values compare is sampled.
+    people: dict[Hashable, int] = {}
+    owners = np.asarray([people.setdefault(person_of(record), len(people)) for record in records], np.int64)
+    chance = [_chance(columns, place, owners, people_of, random) for place in range(len(schema))]
     # 4. Expectation and maximisation in turn, until nothing changes.
     learners = _learners(schema, keys, columns, chance, random)
     shares = _maximise(learners, [one.levels for one in chance], patterns, weights)
@@ -104,20 +104,24 @@ class _Columns:
             self.codes[:, place] = [numbers.setdefault(one[place], len(numbers) - 1) for one in records]
             self.values.append([value for value in numbers if value is not None])
 
-    def compare(self, place: int, left: Ints, right: Ints) -> Ints:
-        """The levels of one field for pairs of records; one more than the last where a value is missing."""
+    def compare(self, place: int, left: Ints, right: Ints, *, remember: bool = False) -> Ints:
+        """The levels of one field for pairs of records; one more than the last where a value is missing.
+
+        Pairs that meet by chance alone are not worth remembering.
+        """
         mine, theirs = self.codes[left, place], self.codes[right, place]
         missing = (mine < 0) | (theirs < 0)
         differ = ~missing & (mine != theirs)
         found = np.where(missing, self.counts[place], 0)
         if differ.any():
-            found[differ] = self._differing(place, mine[differ], theirs[differ])
+            found[differ] = self._differing(place, mine[differ], theirs[differ], remember=remember)
         return found
 
-    def _differing(self, place: int, mine: Ints, theirs: Ints) -> Ints:
+    def _differing(self, place: int, mine: Ints, theirs: Ints, *, remember: bool) -> Ints:
         values = self.values[place]
         pairs, where = np.unique(np.minimum(mine, theirs) << 32 | np.maximum(mine, theirs), return_inverse=True)
-        found = [self._levels(place, values[pair >> 32], values[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
+        compare = self._levels if remember else self._levels.afresh
+        found = [compare(place, values[pair >> 32], values[pair & 0xFFFFFFFF]) for pair in pairs.tolist()]
         return np.asarray(found, np.int64)[where]
 
 
@@ -206,7 +210,7 @@ def _sampled(records: Iterable[K], near: Callable[[K], Iterable[K]], random: np.
 
 def _patterns(columns: _Columns, pairs: _Pairs) -> tuple[Ints, Floats]:
     """The distinct patterns of levels among pairs, and how many pairs have each."""
-    levels = [columns.compare(place, pairs.left, pairs.right) for place in range(len(columns.schema))]
+    levels = [columns.compare(place, pairs.left, pairs.right, remember=True) for place in range(len(columns.schema))]
     patterns, where = np.unique(np.stack(levels, axis=1), axis=0, return_inverse=True)
     return patterns, np.asarray(np.bincount(where.ravel()) * pairs.weight, np.float64)
 

@@ -30,8 +30,8 @@ from identity.matching.records import K, Values
 from identity.matching.schema import Schema
 from identity.matching.scoring import Levels, Scorer, bits, probability
 
-# When a model is learnt: at so many records first, and again at so many times more.
-FIRST, AGAIN = 500, 3.0
+# When a model is learnt: at so many records first, and again at so many times more; never from fewer than a few.
+FIRST, AGAIN, FEW = 500, 3.0, 100
 
 
 class Views(NamedTuple):
@@ -146,8 +146,13 @@ class Linker(Generic[K]):
         return self._settle()
 
     def refit(self) -> Changes[K]:
-        """Learn a model from the records that are in, and decide everything anew under it → what that changes."""
+        """Learn a model from the records that are in, and decide everything anew under it → what that changes.
+
+        Nothing can be learnt from fewer than `FEW`: the model is the assumed one, for so many records.
+        """
         changes = self._settle()
+        if len(self._records) < FEW:
+            return changes.then(self.adopt(assumed_model(self.schema, max(len(self._records), 2))))
         self._learn_at = len(self._records) * AGAIN
         persons = {record: number for number, cluster in enumerate(self.clusters()) for record in cluster}
         model = learn(

@@ -61,15 +61,19 @@ class Profiles:
         if self._decided:
             return CERTAIN if self._decided > 0 else -inf
         if self._bits is None:
-            fields = self._scorer.model.schema.fields
-            pattern: list[int | None] = [None] * len(fields)
-            frequencies = []
-            for place, said in self._said.items():
-                pattern[place] = level = said.level(fields[place].role.typical)
-                if level == 0:
-                    frequencies.append(said.frequency)
-            self._bits = self._scorer.weight_of(pattern, frequencies)
+            pattern = self.pattern
+            agreeing = [said.frequency for place, said in self._said.items() if pattern[place] == 0]
+            self._bits = self._scorer.weight_of(pattern, agreeing)
         return self._bits
+
+    @property
+    def pattern(self) -> list[int | None]:
+        """The level of each field; None where either says nothing."""
+        fields = self._scorer.model.schema.fields
+        pattern: list[int | None] = [None] * len(fields)
+        for place, said in self._said.items():
+            pattern[place] = said.level(fields[place].role.typical)
+        return pattern
 
     def also(self, other: Profiles) -> Profiles:
         """What both clusters say towards a third."""

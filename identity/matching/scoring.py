@@ -43,6 +43,10 @@ class Levels:
             level = known[pair] = self._level[place](*pair)
         return level
 
+    def afresh(self, place: int, left: str, right: str) -> int:
+        """The same, without looking it up or remembering it."""
+        return self._level[place](left, right) if left < right else self._level[place](right, left)
+
 
 class Odds(NamedTuple):
     """Against a match: pairs of a household for each match, and pairs that agree by chance, on average values."""

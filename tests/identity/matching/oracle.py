@@ -6,6 +6,8 @@ from collections import defaultdict
 from itertools import combinations
 from math import inf
 
+from rapidfuzz.distance import JaroWinkler
+
 from cdp.forms.nicknames import alike
 from identity.matching.clustering import CERTAIN, GRAIN, STRONGEST
 from identity.matching.generic import SLIP, telling
@@ -14,8 +16,6 @@ from identity.matching.limits import Limits
 from identity.matching.model import Model
 from identity.matching.records import Values
 from identity.matching.scoring import Scorer
-
-from rapidfuzz.distance import JaroWinkler
 
 Pair = tuple[int, int]
 Partition = set[frozenset[int]]
@@ -36,7 +36,7 @@ def partition(
     weights = {pair: scorer.weigh(visible[pair[0]], visible[pair[1]]) for pair in combinations(sorted(visible), 2)}
     links = {pair: weights[pair] for pair in _meeting(visible, model, limits) if weights[pair] >= limits.link}
     links |= {pair: CERTAIN for pair in asserted if pair in weights}
-    weights |= {pair: CERTAIN for pair in asserted} | {pair: -CERTAIN for pair in denied}
+    weights |= dict.fromkeys(asserted, CERTAIN) | dict.fromkeys(denied, -CERTAIN)
     found: Partition = set()
     for component in _components(set(visible), links, limits.link, limits):
         if len(component) <= limits.component:
@@ -67,13 +67,11 @@ def _name(values: Values, model: Model) -> frozenset[str]:
     for place in model.schema.places("name"):
         if name := values[place]:
             return telling(name)
-    return frozenset(values[place] for place in model.schema.places("given")) - {None}
+    return frozenset(word for place in model.schema.places("given") if (word := values[place]))
 
 
 def _differ(one: frozenset[str], other: frozenset[str]) -> bool:
-    return not any(
-        a == b or alike(a, b) or JaroWinkler.similarity(*sorted((a, b))) >= SLIP for a in one for b in other
-    )
+    return not any(a == b or alike(a, b) or JaroWinkler.similarity(*sorted((a, b))) >= SLIP for a in one for b in other)
 
 
 def _meeting(visible: dict[int, Values], model: Model, limits: Limits) -> set[Pair]:
@@ -98,8 +96,11 @@ def _components(records: set[int], links: dict[Pair, float], bar: float, limits:
         component = {left.pop()}
         while True:
             more = {
-                one for (a, b), weight in links.items() if weight >= bar and (a in component) != (b in component)
-                for one in (a, b) if one in records
+                one
+                for (a, b), weight in links.items()
+                if weight >= bar and (a in component) != (b in component)
+                for one in (a, b)
+                if one in records
             } - component
             if not more:
                 break
@@ -153,7 +154,7 @@ def _as_wholes(pairs: list[tuple[Values, Values]], scorer: Scorer) -> float:
         enough = (number for number, _ in enumerate(levels, start=1) if number >= field.role.typical * len(levels))
         whole.append(levels[next(enough) - 1] if levels else None)
         if whole[-1] == 0:
-            shared = [mine[place] for mine, theirs in pairs if mine[place] and mine[place] == theirs[place]]
+            shared = [value for mine, theirs in pairs if (value := mine[place]) and value == theirs[place]]
             frequencies.append(min(scorer.frequency(place, value) for value in shared))
     return scorer.weight_of(whole, frequencies)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,10 @@ from identity.matching.scoring import bits
 from tests.identity.matching.oracle import partition
 from tests.identity.matching.worlds import STREAM, TABLE, TIGHT, model_of, people, shuffled, worlds
 
-Linkers = st.sampled_from([(TABLE, TIGHT), (STREAM, TIGHT), (TABLE, Limits()), (STREAM, Limits())])
+Made = tuple[Schema, Limits]
+Linkers: st.SearchStrategy[Made] = st.sampled_from(
+    [(TABLE, TIGHT), (STREAM, TIGHT), (TABLE, Limits()), (STREAM, Limits())]
+)
 
 
 def linker_of(schema: Schema, limits: Limits) -> Linker[int]:
@@ -24,7 +30,7 @@ def linker_of(schema: Schema, limits: Limits) -> Linker[int]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), worlds, Linkers)
-def test_any_order_gives_what_the_oracle_says(data: st.DataObject, world: dict[int, Values], made: tuple) -> None:
+def test_any_order_gives_what_the_oracle_says(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
     """Records that come one by one, in any order, are the people that the rules make of all of them at once."""
     schema, limits = made
     linker = linker_of(schema, limits)
@@ -38,7 +44,7 @@ def test_any_order_gives_what_the_oracle_says(data: st.DataObject, world: dict[i
 @settings(max_examples=100, deadline=None)
 @given(st.data(), worlds, worlds, Linkers)
 def test_what_was_removed_was_never_there(
-    data: st.DataObject, world: dict[int, Values], others: dict[int, Values], made: tuple
+    data: st.DataObject, world: dict[int, Values], others: dict[int, Values], made: Made
 ) -> None:
     """Adding in company, repeating, changing and removing again leaves exactly the people of what is left."""
     schema, limits = made
@@ -47,7 +53,7 @@ def test_what_was_removed_was_never_there(
     linker.add_all([(record, data.draw(people)) for record in world if data.draw(st.booleans())])
     for record, values in data.draw(shuffled({**world, **guests})):
         linker.add(record, values)
-    for record, values in data.draw(st.permutations(list(guests.items()))):
+    for record in data.draw(st.permutations(list(guests))):
         linker.remove(record)
         linker.remove(record)
     linker.add_all(world.items())
@@ -58,21 +64,19 @@ def test_what_was_removed_was_never_there(
 
 @settings(max_examples=100, deadline=None)
 @given(st.data(), worlds, Linkers)
-def test_decisions_beat_the_evidence_in_any_order(data: st.DataObject, world: dict[int, Values], made: tuple) -> None:
-    """Asserts and denies may come before or after the records; a denial beats an assert; withdrawn, all is as before."""
+def test_decisions_beat_the_evidence_in_any_order(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
+    """They may come before or after the records; a denial beats an assert; withdrawn, all is as before."""
     schema, limits = made
     linker = linker_of(schema, limits)
     pairs = st.tuples(st.integers(0, 13), st.integers(0, 13)).filter(lambda pair: pair[0] < pair[1])
     decisions = data.draw(st.dictionaries(pairs, st.booleans(), max_size=4))
-    steps = [("record", one) for one in world.items()] + [("decision", one) for one in decisions.items()]
-    for kind, (what, said) in data.draw(st.permutations(steps)):
-        if kind == "record":
-            linker.add(what, said)
-        else:
-            (linker.assert_one if said else linker.deny_one)(*what)
+    steps: list[Callable[[], object]] = [partial(linker.add, *one) for one in world.items()]
+    steps += [partial(linker.assert_one if same else linker.deny_one, *pair) for pair, same in decisions.items()]
+    for step in data.draw(st.permutations(steps)):
+        step()
 
-    asserted = frozenset(pair for pair, said in decisions.items() if said)
-    denied = frozenset(pair for pair, said in decisions.items() if not said)
+    asserted = frozenset(pair for pair, same in decisions.items() if same)
+    denied = frozenset(pair for pair, same in decisions.items() if not same)
     expected = partition(world, linker.model, limits, bits(0.5), asserted=asserted, denied=denied)
     assert set(linker.clusters()) == expected
     for pair in decisions:
@@ -82,7 +86,7 @@ def test_decisions_beat_the_evidence_in_any_order(data: st.DataObject, world: di
 
 @settings(max_examples=100, deadline=None)
 @given(st.data(), worlds, Linkers)
-def test_changes_tell_the_whole_story(data: st.DataObject, world: dict[int, Values], made: tuple) -> None:
+def test_changes_tell_the_whole_story(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
     """Who follows the changes, in either view, knows the people."""
     schema, limits = made
     linker = linker_of(schema, limits)
@@ -100,7 +104,7 @@ def test_changes_tell_the_whole_story(data: st.DataObject, world: dict[int, Valu
 
 @settings(max_examples=50, deadline=None)
 @given(worlds, Linkers)
-def test_views_nest_and_doubts_lie_between(world: dict[int, Values], made: tuple) -> None:
+def test_views_nest_and_doubts_lie_between(world: dict[int, Values], made: Made) -> None:
     """Who is surely one person is likely one; doubts are joins between clusters of the strict view."""
     schema, limits = made
     linker = linker_of(schema, limits)
