@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from cdp.cache import Cache
-from cdp.purchases import Purchases, purchases_of
+from cdp.purchases import Purchases, Told, purchases_of
 from cdp.traits import USUAL, Candidate, Rule, Rules, chosen, value_of
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.sql import load
@@ -29,6 +29,9 @@ QUERIES = load("cdp", "profiles.sql")
 FREQUENT = "most_frequent"
 # Of what was ever said of a person this much is shown: values of a trait, and in all.
 VALUES_EACH = 20
+# The rows are few, and starting more threads costs more than they save.
+ONE_THREAD = "SETTINGS max_threads = 1"
+MANY = 1_000_000  # bytes of what is read
 VALUES = 1_000
 
 
@@ -55,7 +58,7 @@ class Provenance(Struct):
 class Profile(Struct):
     """A person. `segments` are those the profile is in now; `first_seen` and `last_seen` are moments of events.
 
-    A trait that was taken back (set to null) is left out. `purchases` are only there where they were asked for.
+    A trait that was taken back (set to null) is left out. `purchases` are empty where they were not asked for.
     """
 
     profile_id: str
@@ -66,7 +69,7 @@ class Profile(Struct):
     last_seen: int = 0
     events: int = 0
     provenance: dict[str, Provenance] = {}
-    purchases: Purchases | None = None
+    purchases: Purchases = msgspec.field(default_factory=Purchases)
 
 
 class Said(NamedTuple):
@@ -99,10 +102,12 @@ class Fact(NamedTuple):
     events: int
 
 
+VALUE = Fact._fields.index("value")
 Frequencies = Mapping[tuple[str, str], Sequence[Candidate]]  # by profile and trait
 NO_RULES: Rules = {}
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_orders = msgspec.json.Decoder(list[Told]).decode
 _decode = msgspec.msgpack.Decoder(Profile).decode
 
 
@@ -113,25 +118,13 @@ async def read(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules = 
     """
     if not profile_ids:
         return {}
-    rows, counted = await asyncio.gather(
-        warehouse.rows(QUERIES["profiles"], {"profiles": list(profile_ids)}),
-        _frequencies(warehouse, profile_ids, rules),
-    )
-    facts: dict[UUID, list[Fact]] = defaultdict(list)
-    for fact in map(Fact._make, rows):
-        facts[fact.owner].append(fact)
-    found = {profile_id: _combine(profile_id, facts, counted, rules) for profile_id in profile_ids}
-    return {profile_id: profile for profile_id, profile in found.items() if profile is not None}
+    return await _read(warehouse, QUERIES["profiles"], profile_ids, rules)
 
 
 async def read_whole(warehouse: Warehouse, profile_id: str, rules: Rules = NO_RULES) -> Profile:
     """A profile with its purchases; an empty one where nothing is known. Raises as `Warehouse.rows`."""
-    found, rows = await asyncio.gather(
-        read(warehouse, [profile_id], rules), warehouse.rows(QUERIES["purchases"], {"profiles": [profile_id]})
-    )
-    profile = found.get(profile_id) or Profile(profile_id)
-    profile.purchases = purchases_of(rows)
-    return profile
+    found = await _read(warehouse, f"{QUERIES['profiles']}\n{QUERIES['purchases']}", [profile_id], rules)
+    return found.get(profile_id) or Profile(profile_id)
 
 
 async def recall(cache: Cache, warehouse: Warehouse, profile_id: str, rules: Rules = NO_RULES) -> Profile:
@@ -153,11 +146,32 @@ async def said(warehouse: Warehouse, profile_id: str) -> list[Said]:
     ]
 
 
+async def _read(warehouse: Warehouse, sql: str, profile_ids: Sequence[str], rules: Rules) -> dict[str, Profile]:
+    rows, counted = await asyncio.gather(
+        warehouse.rows(f"{sql}\n{ONE_THREAD}", {"profiles": list(profile_ids)}),
+        _frequencies(warehouse, profile_ids, rules),
+    )
+    if sum(len(row[VALUE]) for row in rows) > MANY:  # somebody who is no person: others need not wait for them
+        return await asyncio.to_thread(_combined, rows, profile_ids, counted, rules)
+    return _combined(rows, profile_ids, counted, rules)
+
+
+def _combined(
+    rows: Iterable[Sequence[Any]], profile_ids: Sequence[str], counted: Frequencies, rules: Rules
+) -> dict[str, Profile]:
+    facts: dict[UUID, list[Fact]] = defaultdict(list)
+    for fact in map(Fact._make, rows):
+        facts[fact.owner].append(fact)
+    found = {profile_id: _combine(profile_id, facts, counted, rules) for profile_id in profile_ids}
+    return {profile_id: profile for profile_id, profile in found.items() if profile is not None}
+
+
 async def _frequencies(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules) -> Frequencies:
     names = [name for name, rule in rules.items() if rule.name == FREQUENT]
     if not names:
         return {}
-    rows = await warehouse.rows(QUERIES["frequencies"], {"profiles": list(profile_ids), "names": names})
+    sql = f"{QUERIES['frequencies']}\n{ONE_THREAD}"
+    rows = await warehouse.rows(sql, {"profiles": list(profile_ids), "names": names})
     found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for profile_id, name, value, source, verified, rank, anchor_id, message_id, times in rows:
         one = Candidate(value, source, bool(verified), rank, str(anchor_id), message_id, times)
@@ -190,7 +204,19 @@ def _combine(
         last_seen=max(fact.last_seen for fact in activity),
         events=sum(fact.events for fact in activity),
         provenance={name: _provenance(rules.get(name, USUAL), one) for name, one in sorted(traits.items())},
+        purchases=_purchases(under),
     )
+
+
+def _purchases(facts: Iterable[Fact]) -> Purchases:
+    told, looked_at = list[Told](), dict[str, tuple[int, int]]()
+    for fact in facts:
+        if fact.fact == "orders":
+            told += _decode_orders(fact.value)
+        elif fact.fact == "looked at":
+            times, last = looked_at.get(fact.name, (0, 0))
+            looked_at[fact.name] = times + fact.events, max(last, fact.last_seen)
+    return purchases_of(told, looked_at)
 
 
 def _identifiers(facts: Iterable[Fact]) -> list[KnownIdentifier]:

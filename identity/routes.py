@@ -187,7 +187,7 @@ async def read_profile(
         + [_device(device) for device in person.devices],
         traits=known.traits,
         provenance={name: _provenance(one) for name, one in known.provenance.items()},
-        computed=_computed(known.purchases or Purchases(), here.opened),
+        computed=_computed(known.purchases, here.opened),
         segments=sorted(known.segments),
         first_seen=at_text(known.first_seen) if known.events else None,
         last_seen=at_text(known.last_seen) if known.events else None,

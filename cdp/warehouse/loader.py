@@ -308,13 +308,14 @@ class Loader:
     async def _store(
         self, fresh: Mapping[int, Sequence[ResolvedEvent]], others: Mapping[type[Row], Sequence[Row]]
     ) -> list[Refused]:
-        """Insert everything, table beside table. Returns the events that ClickHouse refused."""
+        """Insert everything, table beside table, but events last: whoever sees an event sees all that it brought.
+
+        Returns the events that ClickHouse refused.
+        """
         events = {(partition, *_place(event)): event for partition, some in fresh.items() for event in some}
         event_rows = [event_row(partition, event) for (partition, _, _), event in events.items()]
-        refused, *rest = await _all(
-            self._insert(EventRow, event_rows),
-            *(self._insert(kind, some) for kind, some in others.items()),
-        )
+        rest = await _all(*(self._insert(kind, some) for kind, some in others.items()))
+        refused = await self._insert(EventRow, event_rows)
         for row, reason in chain.from_iterable(rest):
             # A trait is in its event as well, and the catalogue tells of events: any other row is our own making, and
             # must not be passed over.

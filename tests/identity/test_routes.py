@@ -35,12 +35,12 @@ class House:
         self._offset = 0
         self._at = START
 
-    async def send(self, *bodies: dict[str, Any]) -> None:
+    async def send(self, *bodies: dict[str, Any], source: str = "web") -> None:
         """Events are sent, resolved and stored; each is received a second after the one before."""
         for body in bodies:
             self._at += 1_000
             event = accepted_event(body, f"m-{self._at}")
-            value = encode(RawBatch("web", "trace", self._at, [event]))
+            value = encode(RawBatch(source, "trace", self._at, [event]))
             await self._resolver.handle([Message(EVENTS_RAW.name, 0, self._offset, self._at, value, 1, "web")])
             self._offset += 1
         await self.load()
