@@ -25,14 +25,12 @@ class Change(NamedTuple, Generic[K]):
                 return "new"
             case _, 0:
                 return "gone"
+            case 1, 1 if self.before[0] < self.after[0]:
+                return "grown"
+            case 1, 1 if self.before[0] > self.after[0]:
+                return "shrunk"
             case 1, 1:
-                return (
-                    "grown"
-                    if self.before[0] < self.after[0]
-                    else "shrunk"
-                    if self.before[0] > self.after[0]
-                    else "moved"
-                )
+                return "moved"
             case _, 1:
                 return "merged"
             case 1, _:
@@ -45,6 +43,8 @@ def changes_between(before: Iterable[frozenset[K]], after: Iterable[frozenset[K]
     """The changes that lead from some clusters to others, each as small as can be; what stayed is no change."""
     old, new = set(before), set(after)
     old, new = old - new, new - old
+    if len(old) <= 1 and len(new) <= 1 and not (old and new and next(iter(old)).isdisjoint(*new)):
+        return [Change((*old,), (*new,))] if old or new else []  # most changes are as simple as that
     sides: dict[K, list[tuple[bool, frozenset[K]]]] = defaultdict(list)
     for is_new, clusters in ((False, old), (True, new)):
         for cluster in clusters:

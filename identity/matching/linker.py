@@ -31,7 +31,7 @@ from identity.matching.schema import Schema
 from identity.matching.scoring import Levels, Scorer, bits, probability
 
 # When a model is learnt: at so many records first, and again at so many times more; never from fewer than a few.
-FIRST, AGAIN, FEW = 500, 3.0, 100
+FIRST, AGAIN, FEW = 500, 4.0, 100
 
 
 class Views(NamedTuple):

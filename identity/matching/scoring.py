@@ -73,7 +73,7 @@ class Scorer:
                 base,
                 base * self._counts[place],
                 self.levels.known[place],
-                model.rarity[place],
+                model.rarity[place] if model.rarity[place] or model.rarest[place] != 1.0 else None,
                 model.rarest[place],
             )
             for place, base in enumerate(self._bases)
@@ -88,10 +88,11 @@ class Scorer:
             if mine is None or theirs is None:
                 code += absent
             elif mine == theirs:
-                frequency *= rarity.get(mine, rarest)
+                if rarity is not None:
+                    frequency *= rarity.get(mine, rarest)
             else:
                 level = known.get((mine, theirs) if mine < theirs else (theirs, mine))
-                code += base * (self.levels(place, mine, theirs) if level is None else level)
+                code += base * (level or self.levels(place, mine, theirs))
         household, chance = self._odds.get(code) or self._odds_of(code)
         return -log2(household + chance * frequency + TINY)
 
