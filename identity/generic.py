@@ -9,17 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cdp.forms import names
+from identity.evidence import NAME
 from identity.identifiers import Value, type_of
+from identity.links import Content, holders_of
 from identity.observations import Observation
 from identity.policy import Policy
 
-NAME = "name"
+
+def generic_values(content: Content, policy: Policy) -> set[Value]:
+    """The values that link nothing among all observations that there are."""
+    return {
+        value
+        for value, anchors in holders_of(content, policy).items()
+        if is_generic(value, [content[anchor] for anchor in anchors], policy)
+    }
 
 
 def is_generic(value: Value, observations: Sequence[Observation], policy: Policy) -> bool:
     """Whether the value links nothing. `observations` are all that hold it; their order makes no difference."""
     if len(observations) > policy.most_observations(value[0]):
         return True
+    if policy.evidence is not None:
+        given = (observation.attributes.get(NAME, "") for observation in observations)
+        return policy.evidence.is_generic(value[0], given)
     if len(observations) <= policy.limit:
         return False
     if any(_distinct(observations, kind) > policy.limit for kind in _issued(observations, value[0])):

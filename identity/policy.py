@@ -11,6 +11,7 @@ from typing import Final
 from cdp import clock
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.settings import IdentitySettings, LimitPeriod
+from identity.evidence import Evidence
 from identity.identifiers import KNOWN, SPELLINGS, Identifiers, type_of
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
@@ -35,7 +36,9 @@ class Policy:
     """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types.
 
     `limits_within`: most values of a type that it may bring in within one `limit_period`. `priorities`: types that link
-    before all others, the strongest first.
+    before all others, the strongest first. `evidence`: weighs observations under a
+    model; until one is learnt, people are made by rules alone. It may bring so many `accounts` into one profile: people
+    have second ones, but rules cannot tell.
     """
 
     limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})
@@ -47,6 +50,8 @@ class Policy:
     limits_within: Mapping[str, int] = field(default_factory=dict)
     limit_period: LimitPeriod = "week"
     priorities: tuple[str, ...] = ()
+    evidence: Evidence | None = field(default=None, compare=False)
+    accounts: int = 3
 
     @classmethod
     def of(cls, settings: IdentitySettings) -> Policy:
@@ -107,9 +112,10 @@ class Policy:
         limits = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits.items()))
         within = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits_within.items()))
         sizes = (self.limit, self.observations_per_value, self.component_limit, self.session_minutes)
+        evidence = f"{self.evidence.fingerprint}|{self.accounts}" if self.evidence else ""
         return (
             f"{RULES}|{limits}|{within}/{self.limit_period}|{','.join(self.priorities)}|{sizes}"
-            f"|{self.identifiers.fingerprint}"
+            f"|{self.identifiers.fingerprint}{evidence}"
         )
 
     @property
