@@ -336,6 +336,7 @@ def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
         properties=found.properties,
         context=found.context,
         traits=found.traits,
+        verified=bool(taken.event.verified),
     )
 
 
