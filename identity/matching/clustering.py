@@ -14,7 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Generic, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from identity.matching.records import K
+
+Floats = NDArray[np.float64]
 
 CERTAIN = 1_000.0  # the weight of what somebody asserted; its negative is a denial
 GRAIN = 1 << 20  # parts of a bit that are told apart
@@ -109,6 +114,42 @@ def agglomerate(members: Sequence[K], evidence: Callable[[K, K], Evidence], leas
         del near[kept][other]
         nearest[kept] = _nearest(near[kept])
     return joins
+
+
+def agglomerate_pairs(members: Sequence[K], weights: Mapping[K, Mapping[K, float]], least: float) -> list[Join[K]]:
+    """What `agglomerate` does with `Pairs` of these weights, to the last bit, for a component of many members."""
+    bits = np.asarray([[0.0 if one == other else weights[one][other] for other in members] for one in members])
+    total = np.round(np.clip(bits, -STRONGEST, STRONGEST) * GRAIN) / GRAIN
+    best, worst, number = bits.copy(), bits.copy(), np.ones_like(bits)
+    near = _nearness(best, worst, total, number)
+    np.fill_diagonal(near, -inf)
+    clusters = {place: [one] for place, one in enumerate(members)}
+    gone = np.zeros(len(members), bool)
+    joins: list[Join[K]] = []
+    while len(clusters) > 1:
+        kept, other = divmod(int(near.argmax()), len(members))
+        if near[kept, other] < least:
+            break
+        joins.append(Join(float(near[kept, other]), clusters[kept], clusters[other]))
+        clusters[kept] = clusters[kept] + clusters.pop(other)
+        np.maximum(best[kept], best[other], out=best[kept])
+        np.minimum(worst[kept], worst[other], out=worst[kept])
+        total[kept] += total[other]
+        number[kept] += number[other]
+        for matrix in (best, worst, total, number):
+            matrix[:, kept] = matrix[kept]
+        gone[other] = True
+        row = _nearness(best[kept], worst[kept], total[kept], number[kept])
+        row[gone] = row[kept] = -inf
+        near[kept] = near[:, kept] = row
+        near[other] = near[:, other] = -inf
+    return joins
+
+
+def _nearness(best: Floats, worst: Floats, total: Floats, number: Floats) -> Floats:
+    """`Pairs.bits`, many at once."""
+    bits = (np.minimum(best, STRONGEST) + total / number) / 2
+    return np.where(worst <= -CERTAIN, -inf, np.where(best >= CERTAIN, CERTAIN, bits))
 
 
 def _nearest(row: Mapping[int, float]) -> tuple[float, int]:

@@ -12,12 +12,12 @@ Everything is in memory, nothing does I/O, and whatever one record costs is boun
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Generic, NamedTuple
 
 from identity.matching.changes import Change, changes_between
-from identity.matching.clustering import CERTAIN, Evidence, Join, Pairs, agglomerate, chain, groups
+from identity.matching.clustering import CERTAIN, Join, Pairs, agglomerate, agglomerate_pairs, chain, groups
 from identity.matching.components import Component, Components
 from identity.matching.explanations import Explanation, explain
 from identity.matching.generic import Owners
@@ -32,6 +32,7 @@ from identity.matching.scoring import Levels, Scorer, bits, probability
 
 # When a model is learnt: at so many records first, and again at so many times more; never from fewer than a few.
 FIRST, AGAIN, FEW = 500, 4.0, 100
+MANY = 12  # members from which a component is decided faster with matrices
 
 
 class Views(NamedTuple):
@@ -309,7 +310,7 @@ class Linker(Generic[K]):
                 decision.likely = decision.sure = [frozenset(members)]
                 decision.doubts = []
                 return
-            joins = agglomerate(sorted(members), self._evidence(decision), self._likely)
+            joins = self._joins(sorted(members), decision)
         else:
             joins = chain(sorted(members), self._strongest(component), lambda one: self._denied.get(one, ()))
         decision.likely = [frozenset(one) for one in groups(members, joins, self._likely)]
@@ -328,13 +329,16 @@ class Linker(Generic[K]):
                     decision.one_person = False
         decision.seen = len(members)
 
-    def _evidence(self, decision: Decision[K]) -> Callable[[K, K], Evidence]:
-        if not self.schema.profiles:
-            weights = decision.weights
-            return lambda left, right: Pairs.of(weights[left][right])
-        return lambda left, right: Profiles.of(
-            self.scorer, self._visible[left], self._visible[right], self._decided(left, right)
-        )
+    def _joins(self, members: list[K], decision: Decision[K]) -> list[Join[K]]:
+        weights = decision.weights
+        if self.schema.profiles:
+            return agglomerate(members, self._profiles, self._likely)
+        if len(members) > MANY:
+            return agglomerate_pairs(members, weights, self._likely)
+        return agglomerate(members, lambda left, right: Pairs.of(weights[left][right]), self._likely)
+
+    def _profiles(self, left: K, right: K) -> Profiles:
+        return Profiles.of(self.scorer, self._visible[left], self._visible[right], self._decided(left, right))
 
     def _strongest(self, component: Component[K]) -> Iterator[tuple[float, K, K]]:
         for one in component.members:
