@@ -227,7 +227,7 @@ def connect(url: str) -> Redis:
 
 
 class _Packing:
-    """Writes commands in C: redis.asyncio writes them in Python, which for many small arguments costs most of a call."""
+    """Writes commands in C: redis.asyncio does it in Python, and with many small arguments that is most of a call."""
 
     def pack_command(self, *parts: Any) -> list[bytes]:
         """A command and its arguments → bytes, the same that the base class makes of them."""

@@ -10,6 +10,7 @@ is:<anchor>       the devices on which an observation was made
 it, itn           the ties, and their version
 iq                profiles with refused links, by version
 in                the last version given out
+inc               how many changes of the graph took place
 im:{m}:…          messageIds (`identity.dedupe`): a hash of their records, a list of when which came, a set of those in
                   it twice, and the secret in their digests; in a cluster one slot has them, by the braces
 """
@@ -82,6 +83,7 @@ class Keys:
         self.ties_version = self.prefix + b"itn"
         self.review = self.prefix + b"iq"
         self.version = self.prefix + b"in"
+        self.changes = self.prefix + b"inc"
         self.rules = self.prefix + b"il"
         self.messages = MessageKeys(*(self.prefix + b"im:{m}:" + part.encode() for part in MessageKeys._fields))
 

@@ -17,7 +17,7 @@ from identity.cluster import Content
 from identity.generic import is_generic
 from identity.identifiers import Value
 from identity.keys import Keys, Profile, Slice
-from identity.observations import ANCHOR, Anchor, Observation
+from identity.observations import Anchor, Observation
 from identity.policy import ACCOUNT, ALIASED, ALL, NOTHING, Policy
 from identity.succession import ProfileId
 from identity.ties import Ties
@@ -32,27 +32,25 @@ for number, key in ipairs(KEYS) do
 end
 return answers
 """
-# Devices, for each whether it was read whole, then fields and values. ARGV: the size of the field `u` up to which a
-# device is read whole; for each device how many fields are wanted otherwise, these.
+# Devices, for each whether it was read whole, then fields and values, or else the values of the fields wanted. ARGV: up
+# to how many fields a device is read whole, or -1; for each device how many fields are wanted otherwise, these.
 DEVICES = """
-local answers, place = {}, 2
+local answers, place, few = {}, 2, tonumber(ARGV[1])
 for number, key in ipairs(KEYS) do
-  local count, answer = tonumber(ARGV[place]), {1}
-  if redis.call('HSTRLEN', key, 'u') <= tonumber(ARGV[1]) or tonumber(ARGV[1]) < 0 then
+  local last, answer = place + ARGV[place], nil
+  if few < 0 or redis.call('HLEN', key) <= few then
     answer = redis.call('HGETALL', key)
     table.insert(answer, 1, 1)
   else
-    answer[1] = 0
-    for i = place + 1, place + count do
-      local value = redis.call('HGET', key, ARGV[i])
-      if value then table.insert(answer, ARGV[i]); table.insert(answer, value) end
-    end
+    answer = redis.call('HMGET', key, unpack(ARGV, place + 1, last))
+    table.insert(answer, 1, 0)
   end
   answers[number] = answer
-  place = place + count + 1
+  place = last + 1
 end
 return answers
 """
+FEW = 8  # fields of a device that are rather read at once than chosen from
 NO_DEVICES: Mapping[str, Iterable[int]] = MappingProxyType({})
 MOST_ARGUMENTS = 1_000  # of one command: a script cannot unpack many thousands
 
@@ -121,7 +119,7 @@ class View:
     ) -> None:
         """Read what is not read yet: observations and their owners, postings, owners alone, records of profiles.
 
-        Of a device on which many observations were made only the given slices are read, and who these are.
+        Of a device with more than a few slices only the given ones are read, and who was ever seen on it.
         """
         where = self.where
         kinds: list[tuple[Callable[[Any], bytes], Take, Iterable[Any]]] = [
@@ -139,7 +137,7 @@ class View:
             for key, found in zip(fresh, await self.pipe.mget(fresh), strict=True):
                 take, subject = wanted[key]
                 take(subject, found)
-        await self._read_devices(devices, self.sample)
+        await self._read_devices(devices, FEW)
 
     @property
     def sample(self) -> int:
@@ -153,15 +151,16 @@ class View:
             await self.pipe.watch(*map(self.where.device, unread))
         await self._read_devices(unread, -1)
 
-    async def _read_devices(self, periods: Mapping[str, Iterable[int]], most: int) -> None:
+    async def _read_devices(self, periods: Mapping[str, Iterable[int]], few: int) -> None:
         if not periods:
             return
         where = [self.where.device(device) for device in periods]
         fields = [[keys.EVERYONE, *map(keys.pack, sorted(some))] for some in periods.values()]
         arguments: list[Any] = [part for some in fields for part in (len(some), *some)]
-        found: Any = await self.pipe.eval(DEVICES, len(where), *where, most * ANCHOR, *arguments)
-        for device, (whole, *flat) in zip(periods, found, strict=True):
-            self._take_device(device, keys.pairs(flat), whole=bool(whole))
+        found: Any = await self.pipe.eval(DEVICES, len(where), *where, few, *arguments)
+        for device, asked, (whole, *flat) in zip(periods, fields, found, strict=True):
+            known = keys.pairs(flat) if whole else {f: v for f, v in zip(asked, flat, strict=True) if v is not None}
+            self._take_device(device, known, whole=bool(whole))
 
     async def read_visited(self, anchors: Collection[Anchor]) -> set[str]:
         """The devices on which these observations were made."""
