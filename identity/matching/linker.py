@@ -32,7 +32,7 @@ from identity.matching.scoring import Levels, Scorer, bits, probability
 
 # When a model is learnt: at so many records first, and again at so many times more; never from fewer than a few.
 FIRST, AGAIN, FEW = 500, 4.0, 100
-MANY = 12  # members from which a component is decided faster with matrices
+MANY = 8  # members from which a component is decided faster with matrices
 
 
 class Views(NamedTuple):
