@@ -36,9 +36,9 @@ class Policy:
     """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types.
 
     `limits_within`: most values of a type that it may bring in within one `limit_period`. `priorities`: types that link
-    before all others, the strongest first. `evidence`: weighs observations under a
-    model; until one is learnt, people are made by rules alone. It may bring so many `accounts` into one profile: people
-    have second ones, but rules cannot tell.
+    before all others, the strongest first. `evidence`: weighs observations under a model; until one is learnt, people
+    are made by rules alone. It may bring so many `accounts` into one profile: people have second ones, but rules cannot
+    tell.
     """
 
     limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})

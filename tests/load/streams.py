@@ -89,7 +89,8 @@ def main() -> None:
                     make(options.generator, Path(folder), people=people, noise=noise, seed=seed)
                     stream = read(Path(folder), Policy())
                 print(f"{people} people, noise {noise}, seed {seed}: {len(stream.sent)} events", flush=True)
-                measure(stream, Policy(), misses=options.misses)
+                held = measure(stream, Policy(), misses=options.misses)
+                print("  all figures hold" if held else "  not all figures hold", flush=True)
 
 
 def make(generator: Path, folder: Path, *, people: int, noise: float, seed: int) -> None:
