@@ -5,40 +5,29 @@
 
 A key of the state holds content (`=`), a lease (`?`) or a hold (`!`). While a profile is held nothing is kept about it,
 and a release takes every lease away, so what was read before an insert is never kept after it (leases: Nishtala et al.,
-Scaling Memcache at Facebook, NSDI 2013, section 3.2.1).
+Scaling Memcache at Facebook, NSDI 2013, section 3.2.1). Where several loaders store something about one profile at
+once, the first release ends the hold of all; the last one takes away what was kept since.
 """
 
 from __future__ import annotations
 
 import secrets
-import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-# Seconds after which a hold or a lease is believed to be a dead process's.
-HOLD = 60
-LEASE = 30
-TOGETHER = 1_000  # keys in one script
+HELD = b"!"
+# Seconds after which a lease, or a hold since a reader met it first, is believed to be a dead process's.
+LASTS = 60
+TOGETHER = 1_000  # keys in one command
 LARGEST = 256_000  # bytes of one profile that are kept
 
-# KEYS: of the profiles. ARGV: the hold, seconds.
-HOLDS = """
-for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'EX', ARGV[2]) end
-"""
-# KEYS: of the profiles. ARGV: the hold; another's stays.
-RELEASES = """
-for _, key in ipairs(KEYS) do
-  local found = redis.call('GET', key)
-  if found and (found == ARGV[1] or string.sub(found, 1, 1) ~= '!') then redis.call('UNLINK', key) end
-end
-"""
 # KEYS: of a profile. ARGV: how content must begin, a lease, seconds. Returns the content, or whether the lease stands.
 FINDS = """
 local found = redis.call('GET', KEYS[1])
 if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then return found end
-if found and string.sub(found, 1, 1) == '!' then return 0 end
+if found == '!' then redis.call('EXPIRE', KEYS[1], ARGV[3], 'NX') return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
 """
@@ -46,13 +35,6 @@ return 1
 KEEPS = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end
 """
-
-
-class Hold(NamedTuple):
-    """Profiles about which something is being stored."""
-
-    mark: bytes
-    profiles: Collection[str]
 
 
 class Found(NamedTuple):
@@ -77,7 +59,7 @@ class Cache:
         if not self._seconds:
             return Found(None)
         lease = b"?" + secrets.token_bytes(8)
-        found: Any = await self._state.eval(FINDS, 1, self._key(profile_id), self._head, lease, LEASE)
+        found: Any = await self._state.eval(FINDS, 1, self._key(profile_id), self._head, lease, LASTS)
         if isinstance(found, bytes):
             return Found(found[len(self._head) :])
         return Found(None, lease if found else b"")
@@ -87,21 +69,19 @@ class Cache:
         if lease and len(content) <= LARGEST:
             await self._state.eval(KEEPS, 1, self._key(profile_id), lease, self._head + content, self._seconds)
 
-    async def hold(self, profile_ids: Collection[str]) -> Hold:
+    async def hold(self, profile_ids: Collection[str]) -> None:
         """Keep nothing about these profiles until they are released."""
-        hold = Hold(b"!" + secrets.token_bytes(8), profile_ids)
-        await self._run(HOLDS, hold, HOLD)
-        return hold
+        for keys in self._keys(profile_ids):
+            await self._state.mset(dict.fromkeys(keys, HELD))
 
-    async def release(self, hold: Hold) -> None:
+    async def release(self, profile_ids: Collection[str]) -> None:
         """Forget what was kept about these profiles; from now on it may be kept again."""
-        await self._run(RELEASES, hold)
+        for keys in self._keys(profile_ids):
+            await self._state.unlink(*keys)
 
-    async def _run(self, script: str, hold: Hold, *arguments: int) -> None:
-        keys = [self._key(profile_id) for profile_id in hold.profiles]
-        for start in range(0, len(keys), TOGETHER):
-            some = keys[start : start + TOGETHER]
-            await self._state.eval(script, len(some), *some, hold.mark, *arguments)
+    def _keys(self, profile_ids: Collection[str]) -> Iterator[list[bytes]]:
+        keys = list(map(self._key, profile_ids))
+        return (keys[start : start + TOGETHER] for start in range(0, len(keys), TOGETHER))
 
     def _key(self, profile_id: str) -> bytes:
-        return self._prefix + uuid.UUID(profile_id).bytes
+        return self._prefix + bytes.fromhex(profile_id.replace("-", ""))

@@ -266,11 +266,12 @@ class Loader:
         }
         turn.rows[CatalogueRow] = self._learnt(chain.from_iterable(fresh.values()))
         touched = await self._touched(turn)
-        hold = await _answer(self._cache.hold(touched.keys() | turn.members))  # 3. hold
+        held = touched.keys() | turn.members
+        await _answer(self._cache.hold(held))  # 3. hold
         refused = turn.refused + await self._store(fresh, turn.rows)  # 4. insert
         if refused:
             await self._set_aside(refused)
-        await _answer(self._cache.release(hold))
+        await _answer(self._cache.release(held))
         await self._touch(touched)  # 5. touch
         for partition, events in turn.events.items():
             self._advance(partition, events)

@@ -189,8 +189,7 @@ async def _measured(house: House, meter: Meter, usual: uuid.UUID) -> dict[str, C
         costs["GET of nobody (what a request costs)"] = await meter.cost(lambda: client.get("/api/v1/traits"))
 
         async def anew() -> None:
-            hold = await Cache(state, opened.settings.state.prefix).hold([answer["profile_id"]])
-            await Cache(state, opened.settings.state.prefix).release(hold)
+            await Cache(state, opened.settings.state.prefix).release([answer["profile_id"]])
             await client.get(path)
 
         costs["GET of Lan, after each event"] = await meter.cost(anew)
