@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 PROFILE_ID = "5e0c1b7a-7d1e-4a53-9f0e-2b6f1f1d8c11"
 OTHER_ID = "0b1f4c52-93a7-4d38-8a2b-6f5f0d0f3c22"
@@ -134,6 +134,11 @@ class SimulateBody(Body):
         description="Look at these people and whoever shares anything with them; else at all.",
     )
     most: int = Field(20_000, ge=1, le=200_000, description="Most observations to look at.")
+    evidence: StrictBool = Field(
+        False,
+        description="Make people by evidence: learn, without labels, how the observations of one person compare, from "
+        "those that are looked at (500 or more), and join by likelihood instead of by rules alone.",
+    )
 
 
 class IdentifierShown(BaseModel):

@@ -215,7 +215,7 @@ async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown
 
 @deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
 async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
-    """What would merge and split under other limits or blocked values. Changes nothing."""
+    """What would merge and split under other limits or blocked values, or by evidence. Changes nothing."""
     people = [await here.people.find(*one.pair) for one in body.identifiers]
     among = {anchor for person in people for anchor in person.observations}
     found = await simulate(
@@ -226,6 +226,7 @@ async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences
         await here.graph.ties(),
         among=among,
         most=body.most,
+        evidence=body.evidence,
     )
     return Differences(
         observations=found.observations,
