@@ -41,6 +41,11 @@ def send(installation: Embedded, write_key: str, message_id: str, user: str, **e
     assert answer.status_code == 200, answer.text
 
 
+def wait_stored(installation: Embedded, message_id: str) -> None:
+    """Wait until the event is among the stored ones."""
+    until(lambda: list(events(installation, message_id=message_id)))
+
+
 def profile(installation: Embedded, user: str) -> dict[str, Any]:
     """The profile, or nothing yet."""
     answer = installation.api("GET", f"/api/v1/profiles/user_id:{user}")
@@ -73,7 +78,7 @@ def test_a_profile_is_fresh_after_each_event_and_never_goes_back(installation: E
             traits = {"email": "lan@example.com", "round": n}
             context = {"traits": traits}
             send(installation, WRITE_KEY, f"m-{n}", "lan", event="Order Completed", properties=order, context=context)
-            until(lambda message=f"m-{n}": list(events(installation, message_id=message)))
+            wait_stored(installation, f"m-{n}")
             found = profile(installation, "lan")
             assert (found["event_count"], found["traits"]["round"]) == (n, n)
             assert found["computed"]["revenue"] == {"VND": 1_000 * n}
@@ -105,7 +110,7 @@ def test_a_rule_that_is_set_counts_at_once_in_the_profile_and_in_segments(instal
     """The value that counts, and who is in the segment that asks for it, follow the rule and its withdrawal."""
     for n, city in enumerate(("Huế", "Huế", "Vinh")):
         send(installation, WRITE_KEY, f"r-{n}", "my", type="identify", traits={"city": city})
-        until(lambda message=f"r-{n}": list(events(installation, message_id=message)))
+        wait_stored(installation, f"r-{n}")
     people = {"name": "Huế", "conditions": {"trait": "city", "is": "equals", "value": "Huế"}}
     installation.api("PUT", "/api/v1/segments/hue", json=people)
     until(lambda: installation.api("GET", "/api/v1/segments/hue").json()["ready"])

@@ -151,7 +151,14 @@ async def test_rules_are_listed_and_refused_where_they_make_no_sense(house: Hous
 
 async def test_what_somebody_bought_is_computed(house: House, client: httpx.AsyncClient) -> None:
     """Orders, revenue, LTV, average, favourite, RFM: of whoever is one person at the moment of asking."""
-    nobody = {"orders": 0, "first_order": None, "last_order": None, "revenue": {}, "refunded": {}, "ltv": {}}
+    nobody: dict[str, Any] = {
+        "orders": 0,
+        "first_order": None,
+        "last_order": None,
+        "revenue": {},
+        "refunded": {},
+        "ltv": {},
+    }
     nobody |= {"average_order": {}, "favourite_category": None, "rfm": None}
     await house.send(says({"name": "Lan"}))
     assert (await person(client, LAN))["computed"] == nobody
