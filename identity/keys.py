@@ -39,7 +39,7 @@ _period = Layout(">I")
 encode = msgspec.msgpack.Encoder().encode
 
 
-class Profile(Struct, array_like=True):
+class Profile(Struct, array_like=True, gc=False):
     """A profile's record. `since`: when the oldest of its anchors was received. An anonymous one has a `device`."""
 
     since: int
@@ -49,7 +49,7 @@ class Profile(Struct, array_like=True):
     device: str = ""
 
 
-class Slice(Struct, array_like=True):
+class Slice(Struct, array_like=True, gc=False):
     """A device's slice of time. `session`: when its anonymous activity was first received, 0 if there was none.
 
     `signins`: per observation when it was first made in the slice (event time), and when that was first received.

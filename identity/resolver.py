@@ -192,7 +192,7 @@ class Resolver:
 
     async def _let_know(self, turn: Turn, partition: int) -> dict[Anchor, bytes]:
         """The profile of each anchor, after the graph has heard what is new."""
-        profiles = await self._recall.profiles(found.anchor for _, found in turn.resolved)
+        profiles = await self._recall.profiles([found.anchor for _, found in turn.resolved])
         facts = self._recall.news(turn.resolved, profiles)
         if facts:
             self._unsent.add(partition)
