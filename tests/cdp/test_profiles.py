@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 
 from cdp import profiles
 from cdp.profiles import KnownIdentifier, Profile, Provenance, Said
+from cdp.purchases import Purchases
 from cdp.records import (
     AnchorAssigned,
     Identifier,
@@ -54,25 +56,32 @@ def identity(*changes: Any) -> Message:
     return Message(IDENTITY_CHANGES.name, 0, 0, START, encode(IdentityChanges(list(changes))))
 
 
-def said(
-    offset: int, anchor: str, at: int, traits: dict[str, Any], source: str = "web", *, verified: bool = False
-) -> Message:
+def stored(offset: int, anchor: str, at: int, **fields: Any) -> Message:
     """A message with one event, in a partition of its own so that any order of arrival is stored."""
     event = ResolvedEvent(
         offset=offset,
         index=0,
-        source=source,
+        **{"source": "web", "type": "identify"} | fields,
         trace_id="",
         received_at=START,
         id=f"m{offset}",
-        type="identify",
         at=START + at,
         anchor_id=anchor,
         profile_id=anchor,
-        traits=Raw(json.dumps(traits).encode()),
-        verified=verified,
     )
     return Message(EVENTS_RESOLVED.name, offset, offset, START, encode(ResolvedBatch([event])))
+
+
+def said(
+    offset: int, anchor: str, at: int, traits: dict[str, Any], source: str = "web", *, verified: bool = False
+) -> Message:
+    """Somebody says something of a person."""
+    return stored(offset, anchor, at, traits=raw(traits), source=source, verified=verified)
+
+
+def raw(value: Any) -> Raw:
+    """JSON, as it travels."""
+    return Raw(json.dumps(value).encode())
 
 
 async def test_a_person_is_read_whole(log: Log, warehouse: Warehouse, state: Redis) -> None:
@@ -186,6 +195,34 @@ async def test_what_was_ever_said_is_told_with_who_and_how_often(log: Log, wareh
         Said("city", "Huế", "pos", True, 1, START + 3, START + 3, two, "m2"),
         Said("city", "Huế", "web", False, 2, START + 1, START + 2, two, "m1"),
     ]
+
+
+@pytest.mark.parametrize("padding", [0, 1_100_000], ids=["usual", "very many bytes"])
+async def test_purchases_are_those_of_all_anchors(log: Log, warehouse: Warehouse, state: Redis, padding: int) -> None:
+    """An order told under one anchor and refunded under another is one; what an anchor takes away is gone."""
+    lan, other = PEOPLE[:2]
+    one, two = ANCHORS[:2]
+    order = {"order_id": "1", "total": 100, "currency": "VND", "note": "x" * padding}
+
+    told = [
+        (one, "Order Completed", order),
+        (two, "Order Refunded", {"order_id": "1", "total": 40}),
+        (two, "Product Viewed", {"category": "Áo"}),
+    ]
+    events = [
+        stored(n, anchor, n, type="track", name=name, properties=raw(properties))
+        for n, (anchor, name, properties) in enumerate(told)
+    ]
+    together = identity(AnchorAssigned(one, lan, 1, START), AnchorAssigned(two, lan, 1, START))
+    await load(log, warehouse, state, [*events, together], turn=9)
+    found = (await profiles.read_whole(warehouse, lan)).purchases
+    assert (found.orders, found.ltv, found.favourite_category) == (1, {"VND": 60}, "Áo")
+
+    await load(log, warehouse, state, [identity(AnchorAssigned(two, other, 2, START, previous_id=lan))])
+    found = (await profiles.read_whole(warehouse, lan)).purchases
+    assert (found.orders, found.ltv, found.favourite_category) == (1, {"VND": 100}, None)
+    assert (await profiles.read_whole(warehouse, other)).purchases == Purchases(favourite_category="Áo")
+    assert await profiles.read_whole(warehouse, PEOPLE[2]) == Profile(PEOPLE[2])
 
 
 def test_a_trait_that_nothing_can_hold_is_its_text() -> None:
