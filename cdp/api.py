@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from cdp import __version__, doctor, events, keys, status, tail
+from cdp import __version__, doctor, events, keys, status, tail, trait_rules
 from cdp.auth import UnauthenticatedError
 from cdp.errors import CdpError, ConflictError, ForbiddenError, InvalidError, NotFoundError, TransientError
 from cdp.http import Limited, Traced
@@ -41,7 +41,7 @@ STATUSES: tuple[tuple[type[CdpError], int], ...] = (
 )
 # What the framework itself refuses.
 WORDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-GROUND = (keys.router, events.router, status.router, doctor.router, tail.router)
+GROUND = (keys.router, events.router, status.router, doctor.router, tail.router, trait_rules.router)
 
 
 def create_app(platform: Platform, readers: status.Readers, routers: Sequence[APIRouter] = ()) -> FastAPI:

@@ -1,19 +1,38 @@
-"""People, as the warehouse knows them: identifiers, traits, segments, activity, combined over a profile's anchors."""
+"""People, as the warehouse knows them: identifiers, traits, segments, activity, combined over a profile's anchors.
+
+    identity_map ─► anchors ─┬─ trait_values, statements ─► candidates ─► the trait's rule (cdp.traits) ─► traits
+                             ├─ observations, events, segment_changes ─► identifiers, activity, segments
+                             └─ events ─► orders ─► what they bought (cdp.purchases)
+
+Everything is a function of what is stored under the anchors at the moment of reading, so merges, splits and late events
+need no repair.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
+from cdp.cache import Cache
+from cdp.purchases import Purchases, Told, purchases_of
+from cdp.traits import USUAL, Candidate, Rule, Rules, chosen, value_of
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.sql import load
 
 QUERIES = load("cdp", "profiles.sql")
+FREQUENT = "most_frequent"
+# Of what was ever said of a person this much is shown: values of a trait, and in all.
+VALUES_EACH = 20
+# The rows are few, and starting more threads costs more than they save.
+ONE_THREAD = "SETTINGS max_threads = 1"
+MANY = 1_000_000  # bytes of what is read
+VALUES = 1_000
 
 
 class KnownIdentifier(Struct, order=True):
@@ -25,10 +44,21 @@ class KnownIdentifier(Struct, order=True):
     sources: list[str]
 
 
+class Provenance(Struct):
+    """Who said a trait's value last, when (milliseconds), and the rule by which that counts."""
+
+    source: str
+    at: int
+    verified: bool
+    rule: str
+    anchor_id: str
+    message_id: str
+
+
 class Profile(Struct):
     """A person. `segments` are those the profile is in now; `first_seen` and `last_seen` are moments of events.
 
-    A trait that was last set to null is left out: so a sender takes it back.
+    A trait that was taken back (set to null) is left out. `purchases` are empty where they were not asked for.
     """
 
     profile_id: str
@@ -38,6 +68,22 @@ class Profile(Struct):
     first_seen: int = 0
     last_seen: int = 0
     events: int = 0
+    provenance: dict[str, Provenance] = {}
+    purchases: Purchases = msgspec.field(default_factory=Purchases)
+
+
+class Said(NamedTuple):
+    """A value that a source said of a trait: how often, when first and last, and by which message last."""
+
+    name: str
+    value: Any
+    source: str
+    verified: bool
+    times: int
+    first_at: int
+    last_at: int
+    anchor_id: str
+    message_id: str
 
 
 class Fact(NamedTuple):
@@ -47,29 +93,95 @@ class Fact(NamedTuple):
     fact: str
     name: str
     value: str
+    source: str
+    verified: int
+    message_id: str
     rank: int
     first_seen: int
     last_seen: int
     events: int
 
 
-async def read(warehouse: Warehouse, profile_ids: Sequence[str]) -> dict[str, Profile]:
-    """The profiles of these ids, in one query. An id that no anchor belongs to (any more) is left out.
+VALUE = Fact._fields.index("value")
+Frequencies = Mapping[tuple[str, str], Sequence[Candidate]]  # by profile and trait
+NO_RULES: Rules = {}
 
-    Of each trait the latest value counts, in one fixed order of the values: the table's `rank`. Raises as
-    `Warehouse.rows`.
+_encode = msgspec.msgpack.Encoder().encode
+_decode_orders = msgspec.json.Decoder(list[Told]).decode
+_decode = msgspec.msgpack.Decoder(Profile).decode
+
+
+async def read(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules = NO_RULES) -> dict[str, Profile]:
+    """The profiles of these ids, without purchases. An id that no anchor belongs to (any more) is left out.
+
+    Of each trait the value counts that its rule chooses; generic identifiers are left out. Raises as `Warehouse.rows`.
     """
     if not profile_ids:
         return {}
-    rows = await warehouse.rows(QUERIES["profiles"], {"profiles": list(profile_ids)})
+    return await _read(warehouse, QUERIES["profiles"], profile_ids, rules)
+
+
+async def read_whole(warehouse: Warehouse, profile_id: str, rules: Rules = NO_RULES) -> Profile:
+    """A profile with its purchases; an empty one where nothing is known. Raises as `Warehouse.rows`."""
+    found = await _read(warehouse, f"{QUERIES['profiles']}\n{QUERIES['purchases']}", [profile_id], rules)
+    return found.get(profile_id) or Profile(profile_id)
+
+
+async def recall(cache: Cache, warehouse: Warehouse, profile_id: str, rules: Rules = NO_RULES) -> Profile:
+    """A profile as `read_whole` reads it, or as it was read before where nothing was stored about it since."""
+    kept = await cache.find(profile_id)
+    if kept.content is not None:
+        return _decode(kept.content)
+    profile = await read_whole(warehouse, profile_id, rules)
+    await cache.keep(profile_id, kept.lease, _encode(profile))
+    return profile
+
+
+async def said(warehouse: Warehouse, profile_id: str) -> list[Said]:
+    """What was ever said of a profile's traits, the latest of each first, up to a bound. Raises as `Warehouse.rows`."""
+    rows = await warehouse.rows(QUERIES["said"], {"profile": profile_id, "each": VALUES_EACH, "limit": VALUES})
+    return [
+        Said(name, value_of(value), source, bool(verified), times, first_at, last_at, str(anchor_id), message_id)
+        for name, value, source, verified, times, first_at, last_at, anchor_id, message_id in rows
+    ]
+
+
+async def _read(warehouse: Warehouse, sql: str, profile_ids: Sequence[str], rules: Rules) -> dict[str, Profile]:
+    rows, counted = await asyncio.gather(
+        warehouse.rows(f"{sql}\n{ONE_THREAD}", {"profiles": list(profile_ids)}),
+        _frequencies(warehouse, profile_ids, rules),
+    )
+    if sum(len(row[VALUE]) for row in rows) > MANY:  # somebody who is no person: others need not wait for them
+        return await asyncio.to_thread(_combined, rows, profile_ids, counted, rules)
+    return _combined(rows, profile_ids, counted, rules)
+
+
+def _combined(
+    rows: Iterable[Sequence[Any]], profile_ids: Sequence[str], counted: Frequencies, rules: Rules
+) -> dict[str, Profile]:
     facts: dict[UUID, list[Fact]] = defaultdict(list)
     for fact in map(Fact._make, rows):
         facts[fact.owner].append(fact)
-    found = {profile_id: _combine(profile_id, facts) for profile_id in profile_ids}
+    found = {profile_id: _combine(profile_id, facts, counted, rules) for profile_id in profile_ids}
     return {profile_id: profile for profile_id, profile in found.items() if profile is not None}
 
 
-def _combine(profile_id: str, facts: dict[UUID, list[Fact]]) -> Profile | None:
+async def _frequencies(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules) -> Frequencies:
+    names = [name for name, rule in rules.items() if rule.name == FREQUENT]
+    if not names:
+        return {}
+    sql = f"{QUERIES['frequencies']}\n{ONE_THREAD}"
+    rows = await warehouse.rows(sql, {"profiles": list(profile_ids), "names": names})
+    found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for profile_id, name, value, source, verified, rank, anchor_id, message_id, times in rows:
+        one = Candidate(value, source, bool(verified), rank, str(anchor_id), message_id, times)
+        found[str(profile_id), name].append(one)
+    return found
+
+
+def _combine(
+    profile_id: str, facts: Mapping[UUID, Sequence[Fact]], counted: Frequencies, rules: Rules
+) -> Profile | None:
     own = facts.get(UUID(profile_id), [])
     anchors = [fact for fact in own if fact.fact == "anchor" and fact.rank]
     if not anchors:
@@ -77,15 +189,34 @@ def _combine(profile_id: str, facts: dict[UUID, list[Fact]]) -> Profile | None:
     under = [fact for anchor in anchors for fact in facts.get(UUID(anchor.value), [])]
     # Until its first event is loaded, a profile is known by its anchors.
     activity = [fact for fact in under if fact.fact == "activity"] or anchors
+    traits = _traits((fact for fact in under if fact.fact == "trait"), rules)
+    traits |= {
+        name: best
+        for (owner, name), candidates in counted.items()
+        if owner == profile_id and (best := chosen(rules[name], candidates))
+    }
     return Profile(
         profile_id,
-        identifiers=_identifiers(fact for fact in under if fact.fact.startswith("identifier ")),
-        traits=_traits(fact for fact in under if fact.fact == "trait"),
+        identifiers=_identifiers(fact for fact in under if fact.fact == "identifier"),
+        traits={name: value_of(one.value) for name, one in sorted(traits.items())},
         segments=sorted(fact.name for fact in own if fact.fact == "segment"),
         first_seen=min(fact.first_seen for fact in activity),
         last_seen=max(fact.last_seen for fact in activity),
         events=sum(fact.events for fact in activity),
+        provenance={name: _provenance(rules.get(name, USUAL), one) for name, one in sorted(traits.items())},
+        purchases=_purchases(under),
     )
+
+
+def _purchases(facts: Iterable[Fact]) -> Purchases:
+    told, looked_at = list[Told](), dict[str, tuple[int, int]]()
+    for fact in facts:
+        if fact.fact == "orders":
+            told += _decode_orders(fact.value)
+        elif fact.fact == "looked at":
+            times, last = looked_at.get(fact.name, (0, 0))
+            looked_at[fact.name] = times + fact.events, max(last, fact.last_seen)
+    return purchases_of(told, looked_at)
 
 
 def _identifiers(facts: Iterable[Fact]) -> list[KnownIdentifier]:
@@ -93,24 +224,21 @@ def _identifiers(facts: Iterable[Fact]) -> list[KnownIdentifier]:
     for fact in facts:
         known[fact.name, fact.value].append(fact)
     return sorted(
-        KnownIdentifier(
-            kind,
-            value,
-            min(fact.first_seen for fact in said),
-            sorted({fact.fact.removeprefix("identifier ") for fact in said}),
-        )
+        KnownIdentifier(kind, value, min(fact.first_seen for fact in said), sorted({fact.source for fact in said}))
         for (kind, value), said in known.items()
     )
 
 
-def _traits(facts: Iterable[Fact]) -> dict[str, Any]:
-    latest = {fact.name: fact.value for fact in sorted(facts, key=lambda fact: fact.rank)}
-    return {name: value_of(text) for name, text in sorted(latest.items()) if text != "null"}
+def _traits(facts: Iterable[Fact], rules: Rules) -> dict[str, Candidate]:
+    """What the rules choose, but for traits whose values are counted."""
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for fact in facts:
+        if rules.get(fact.name, USUAL).name != FREQUENT:
+            one = Candidate(fact.value, fact.source, bool(fact.verified), fact.rank, str(fact.owner), fact.message_id)
+            candidates[fact.name].append(one)
+    found = {name: chosen(rules.get(name, USUAL), some) for name, some in candidates.items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def value_of(text: str) -> Any:
-    """A trait's value from its JSON text; the text itself where it is too large or too deep to be held."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        return text
+def _provenance(rule: Rule, one: Candidate) -> Provenance:
+    return Provenance(one.source, one.at, one.verified, rule.name, one.anchor_id, one.message_id)

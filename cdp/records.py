@@ -132,6 +132,7 @@ class ResolvedEvent(Struct, omit_defaults=True):
 
     `profile_id` is the profile at the time of resolving; the current one is `identity_map[anchor_id]`.
     `name` is the track event's or the page's name. `at` is when it happened, by the corrected clock of the sender.
+    `verified`: whom it names was proven.
     """
 
     offset: int
@@ -151,6 +152,7 @@ class ResolvedEvent(Struct, omit_defaults=True):
     properties: Raw = EMPTY_OBJECT
     context: Raw = EMPTY_OBJECT
     traits: Raw = EMPTY_OBJECT
+    verified: bool = False
 
 
 class ResolvedBatch(Struct):
@@ -237,7 +239,21 @@ class DeviceSeen(Struct, tag="device_seen", tag_field="change", omit_defaults=Tr
     trace_id: str = ""
 
 
-IdentityChange = ObservationAdded | LinkChanged | AnchorAssigned | ProfileChanged | DeviceSeen
+class ValueJudged(Struct, tag="value_judged", tag_field="change", omit_defaults=True):
+    """An identifier became generic (so many people share it that it says nothing of who somebody is), or no longer is.
+
+    The highest `version` counts.
+    """
+
+    type: str
+    value: str
+    generic: bool
+    version: int
+    at: int
+    trace_id: str = ""
+
+
+IdentityChange = ObservationAdded | LinkChanged | AnchorAssigned | ProfileChanged | DeviceSeen | ValueJudged
 
 
 class IdentityChanges(Struct):

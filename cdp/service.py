@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from fastapi import APIRouter
 from redis.asyncio import Redis
+from typer import Typer
 
 from cdp.clock import Clock
 from cdp.registry import Registry
@@ -146,12 +147,21 @@ class Offer(NamedTuple):
 
 
 class Wing(NamedTuple):
-    """What a wing offers: roles by the name that `cdp run` takes, the routes it adds to the API, and an enricher."""
+    """What a wing offers: roles by the name that `cdp run` takes, the routes it adds to the API, and an enricher.
+
+    Its `commands` join the group of `cdp` that is called like the wing: those that need no running service.
+    """
 
     name: str
     roles: Mapping[str, Offer] = {}
     router: APIRouter | None = None
     enricher: Callable[[Platform], Enricher] | None = None
+    commands: Typer | None = None
+
+
+def wing(name: str) -> Wing | None:
+    """The installed wing of that name, without loading the others."""
+    return next((point.load() for point in entry_points(group="cdp.wings", name=name)), None)
 
 
 def wings() -> list[Wing]:

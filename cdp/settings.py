@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -132,12 +132,16 @@ class EnrichmentSettings(Room):
     )
 
 
+LimitPeriod = Literal["day", "week", "month"]
+Count = Annotated[int, Field(ge=1, le=10_000)]
+
+
 class IdentitySettings(Room):
     default_region: str = Field(
         "VN",
         min_length=2,
         max_length=2,
-        description="Region of phone numbers written without a country code.",
+        description="Region of phone numbers without a country code; also decides whether `01/02/1990` is in January.",
     )
     user_ids_per_profile: int = Field(
         1,
@@ -148,6 +152,20 @@ class IdentitySettings(Room):
         5,
         ge=1,
         description="Most values of any other type that evidence of that type may join into one profile.",
+    )
+    limits: dict[str, Count] = Field(
+        {}, description='The same for single types, for example `{"email": 3, "loyalty_card": 1}`.'
+    )
+    limits_within: dict[str, Count] = Field(
+        {},
+        description="Most values of a type that evidence may bring into one profile within one `limit_period`, by the "
+        "events' own time. What is said again in another period then counts as another observation.",
+    )
+    limit_period: LimitPeriod = Field("week", description="The period of `limits_within`: days, weeks, months of UTC.")
+    priorities: tuple[str, ...] = Field(
+        (),
+        description="Identifier types that link before all others, the strongest first. The usual order is user_id, "
+        "crm_id, loyalty_card, email, phone, and any other by name.",
     )
     observations_per_value: int = Field(
         200,
@@ -166,7 +184,8 @@ class IdentitySettings(Room):
     )
     blocked_values: tuple[str, ...] = Field(
         (),
-        description="More values that identify nobody, as regular expressions over the normalised value.",
+        description="More values that identify nobody, as regular expressions over the normalised value: of every "
+        "type, or of one that is named in front (`phone:\\+8428.*`).",
     )
     dedupe_days: float = Field(
         7,
@@ -174,6 +193,34 @@ class IdentitySettings(Room):
         le=365,
         description="How long, at least, a source's messageId is remembered: its repeats are dropped, and another "
         "event under it is quarantined. An id takes about 40 bytes of the state.",
+    )
+
+
+Days = Annotated[int, Field(ge=0)]
+Step = Annotated[float, Field(ge=0)]
+USUAL_AMOUNTS: dict[str, tuple[Step, Step, Step, Step]] = {
+    "VND": (500_000, 2_000_000, 5_000_000, 10_000_000),
+    "USD": (20, 80, 200, 400),
+    "EUR": (20, 80, 200, 400),
+}
+
+
+class ProfileSettings(Room):
+    cache_seconds: float = Field(
+        600,
+        ge=0,
+        description="How long a profile is kept as it was read, unless something new is stored about it; 0: never.",
+    )
+    rfm_recency_days: tuple[Days, Days, Days, Days] = Field(
+        (30, 60, 90, 180),
+        description="RFM, recency: days since the last order up to which there are 5, 4, 3 and 2 points; 1 beyond.",
+    )
+    rfm_frequency: tuple[Count, Count, Count, Count] = Field(
+        (2, 3, 5, 10), description="RFM, frequency: orders from which there are 2, 3, 4 and 5 points; 1 below."
+    )
+    rfm_monetary: dict[str, tuple[Step, Step, Step, Step]] = Field(
+        USUAL_AMOUNTS,
+        description="RFM, monetary: by currency the amounts paid from which there are 2, 3, 4 and 5 points; 1 below.",
     )
 
 
@@ -258,6 +305,7 @@ class Settings(BaseSettings):
     collector: CollectorSettings = CollectorSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
     identity: IdentitySettings = IdentitySettings()
+    profiles: ProfileSettings = ProfileSettings()
     segments: SegmentSettings = SegmentSettings()
     activation: ActivationSettings = ActivationSettings()
     webhooks: WebhookSettings = WebhookSettings()

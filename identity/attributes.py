@@ -1,87 +1,68 @@
 """What else an event says of a person, in one written form: name, birthday, gender, address.
 
-Traits come in camelCase or snake_case. Text keeps its diacritics, for they tell people apart, but loses its case and
-its spare spaces. What says nothing (`Khách lẻ`, a lone title) is left out.
+Traits come in camelCase or snake_case. The forms are those of `cdp.forms`: names keep their diacritics, for they tell
+people apart; addresses lose them. What says nothing (`Khách lẻ`, a lone title, `1900-01-01`) is left out.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
+from cdp.forms import addresses, dates, names
+from cdp.forms.letters import fold
 from identity.identifiers import scalar
 
 LONGEST = 300
-NAME_OF_NOBODY = re.compile(
-    r"""khách|khach|khách\ lẻ|khach\ le|khách\ hàng|khach\ hang|khách\ vãng\ lai|khach\ vang\ lai|
-    anh|chị|chi|anh\ chị|anh\ chi|không\ tên|khong\ ten|no\ ?name|guest|customer|user|admin|test|tester|
-    unknown|anonymous|none|null|undefined|nan|n/?a""",
-    re.VERBOSE,
-)
+BIRTHDAY = ("birthday", "birthDate", "birth_date", "dateOfBirth", "date_of_birth", "dob")
 GENDERS = {
-    **dict.fromkeys(("m", "male", "man", "nam", "ông", "mr", "anh"), "male"),
-    **dict.fromkeys(("f", "female", "woman", "nữ", "nu", "nữ giới", "bà", "mrs", "ms", "chị"), "female"),
+    **dict.fromkeys(("m", "male", "man", "nam", "nam gioi", "ong", "mr", "anh"), "male"),
+    **dict.fromkeys(("f", "female", "woman", "nu", "nu gioi", "ba", "mrs", "ms", "miss", "chi"), "female"),
 }
 ADDRESS = {
     "street": ("street", "address1", "line1", "address_line_1"),
-    "city": ("city", "district", "ward"),
-    "state": ("state", "province", "region"),
+    "ward": ("ward",),
+    "city": ("district", "city"),
+    "province": ("state", "province", "region"),
     "postal_code": ("postalCode", "postal_code", "zip", "zipcode"),
-    "country": ("country", "country_code"),
+    "country": ("country", "country_code", "countryCode"),
 }
-DATES = (
-    re.compile(r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})(?:[T ].*)?"),
-    re.compile(r"(?P<day>\d{1,2})[-/.](?P<month>\d{1,2})[-/.](?P<year>\d{4})"),
-)
-OLDEST_BIRTH = 1900
 
 
-def attributes(traits: Mapping[str, Any]) -> dict[str, str]:
-    """The traits of a person → the attributes that are in them, by name."""
+def attributes(traits: Mapping[str, Any], region: str = "VN") -> dict[str, str]:
+    """The traits of a person → the attributes that are in them, by name. `region` (ISO 3166) reads doubtful dates."""
     found = {
         "name": _name(traits),
-        "birthday": birthday(
-            _first(traits, "birthday", "birthDate", "birth_date", "dateOfBirth", "date_of_birth", "dob")
-        ),
-        "gender": GENDERS.get(text(traits.get("gender"))),
-    }
-    address = traits.get("address")
-    if isinstance(address, Mapping):
-        found |= {part: text(_first(address, *names)) for part, names in ADDRESS.items()}
-    elif address:
-        found["street"] = text(address)
+        "birthday": dates.canonical(scalar(_first(traits, *BIRTHDAY)), region),
+        "gender": GENDERS.get(fold(_text(traits.get("gender")))),
+    } | _address(traits.get("address"))
     return {name: value for name, value in found.items() if value}
 
 
-def text(raw: Any) -> str:
-    """A JSON value → its text in NFC, lower case, single spaces; empty when it is no text or too long."""
-    folded = " ".join(unicodedata.normalize("NFC", scalar(raw)).lower().split())
-    return folded if len(folded) <= LONGEST else ""
-
-
-def birthday(raw: Any) -> str | None:
-    """`1990-02-01`, `1990-02-01T00:00:00Z` or `01/02/1990` (day first) → `1990-02-01`; None if it is no date."""
-    written = scalar(raw).strip()
-    for pattern in DATES:
-        if match := pattern.fullmatch(written):
-            try:
-                born = date(*(int(match[part]) for part in ("year", "month", "day")))
-            except ValueError:
-                return None
-            return born.isoformat() if born.year >= OLDEST_BIRTH else None
-    return None
-
-
-def _name(traits: Mapping[str, Any]) -> str:
-    whole = text(_first(traits, "name", "fullName", "full_name", "displayName"))
+def _name(traits: Mapping[str, Any]) -> str | None:
+    whole = _text(_first(traits, "name", "fullName", "full_name", "displayName"))
     if not whole:
         parts = (_first(traits, "firstName", "first_name"), _first(traits, "lastName", "last_name"))
-        whole = " ".join(part for part in map(text, parts) if part)
-    says_something = any(sign.isalpha() for sign in whole) and not NAME_OF_NOBODY.fullmatch(whole)
-    return whole if says_something else ""
+        whole = " ".join(part for part in map(_text, parts) if part)
+    return names.canonical(whole)
+
+
+def _address(given: Any) -> dict[str, str]:
+    """An address, in parts or in one line → its parts; house and street are one."""
+    if isinstance(given, Mapping):
+        parts = {part: _text(_first(given, *written)) for part, written in ADDRESS.items()}
+        if not parts["province"] and given.get("district"):
+            parts["province"] = _text(given.get("city"))
+        read = addresses.of_parts(**parts)
+    else:
+        read = addresses.read(_text(given))
+    return {"street": read.line, **{part: getattr(read, part) for part in list(ADDRESS)[1:]}}
+
+
+def _text(raw: Any) -> str:
+    """A JSON value → its text; empty when it is no text or too long."""
+    text = scalar(raw).strip()
+    return text if len(text) <= LONGEST else ""
 
 
 def _first(traits: Mapping[str, Any], *names: str) -> Any:

@@ -16,6 +16,14 @@ LINK_EXAMPLE: dict[str, Any] = {
     "probability": 0.99,
     "because": "both have the email lan@example.com",
 }
+PROVENANCE_EXAMPLE: dict[str, Any] = {
+    "source": "web",
+    "at": "2026-11-21T08:30:00.000Z",
+    "verified": False,
+    "rule": "most_recent_verified",
+    "anchor_id": "7a2f…",
+    "message_id": "ajs-next-1795249800000-0f9c…",
+}
 PROFILE_EXAMPLE: dict[str, Any] = {
     "profile_id": PROFILE_ID,
     "identifiers": [
@@ -24,6 +32,18 @@ PROFILE_EXAMPLE: dict[str, Any] = {
         {"type": "anonymous_id", "value": "53a322b7-89c7-40ae-b485-187d61233e4d", "first_seen": None, "sources": []},
     ],
     "traits": {"name": "Nguyễn Thị Lan", "email": "lan@example.com"},
+    "provenance": {"name": PROVENANCE_EXAMPLE, "email": PROVENANCE_EXAMPLE | {"source": "pos", "verified": True}},
+    "computed": {
+        "orders": 3,
+        "first_order": "2026-11-21T08:12:09.000Z",
+        "last_order": "2026-11-21T08:30:00.000Z",
+        "revenue": {"VND": 1850000},
+        "refunded": {"VND": 250000},
+        "ltv": {"VND": 1600000},
+        "average_order": {"VND": 616666.666667},
+        "favourite_category": "Áo dài",
+        "rfm": {"recency": 5, "frequency": 3, "monetary": 2, "days": 0, "currency": "VND"},
+    },
     "segments": ["vip"],
     "first_seen": "2026-11-21T08:12:09.000Z",
     "last_seen": "2026-11-21T08:30:00.000Z",
@@ -114,6 +134,11 @@ class SimulateBody(Body):
         description="Look at these people and whoever shares anything with them; else at all.",
     )
     most: int = Field(20_000, ge=1, le=200_000, description="Most observations to look at.")
+    evidence: StrictBool = Field(
+        False,
+        description="Make people by evidence: learn, without labels, how the observations of one person compare, from "
+        "those that are looked at (500 or more), and join by likelihood instead of by rules alone.",
+    )
 
 
 class IdentifierShown(BaseModel):
@@ -148,6 +173,55 @@ class LinkShown(BaseModel):
     because: str = Field(description="The same in words.")
 
 
+class ProvenanceShown(BaseModel):
+    """Where a trait's value comes from: who said it last, when, and by which rule it counts."""
+
+    source: str
+    at: str
+    verified: bool = Field(description="Whether it was proven whom the event names.")
+    rule: str = Field(description="See `GET /api/v1/traits`.")
+    anchor_id: str
+    message_id: str
+
+
+class ValueSaid(BaseModel):
+    """A value that events said of a trait, by source."""
+
+    value: Any
+    source: str
+    verified: bool
+    times: int = Field(description="How many events said so.")
+    first_at: str
+    last_at: str
+    anchor_id: str
+    message_id: str
+    counts: bool = Field(description="Whether this is where the trait's value comes from.")
+
+
+class RfmShown(BaseModel):
+    """Recency, frequency and monetary: 1 to 5 points each, by the thresholds of the settings `profiles`."""
+
+    recency: int
+    frequency: int
+    monetary: int | None = Field(description="Null where the settings have no thresholds for the currency.")
+    days: int = Field(description="Days since the last order.")
+    currency: str = Field(description="The one that most orders were paid in.")
+
+
+class ComputedShown(BaseModel):
+    """What follows from the orders among the events. Amounts are by currency; XXX where none was said."""
+
+    orders: int
+    first_order: str | None
+    last_order: str | None
+    revenue: dict[str, float | int]
+    refunded: dict[str, float | int]
+    ltv: dict[str, float | int] = Field(description="Revenue less what was refunded, so far.")
+    average_order: dict[str, float | int]
+    favourite_category: str | None
+    rfm: RfmShown | None = Field(description="Null for who never ordered.")
+
+
 class ProfileShown(BaseModel):
     """A person. `shared_with`: other profiles that have the identifier that was asked for."""
 
@@ -156,12 +230,17 @@ class ProfileShown(BaseModel):
     profile_id: str
     identifiers: list[IdentifierShown]
     traits: dict[str, Any]
+    provenance: dict[str, ProvenanceShown] = Field(description="Where each trait's value comes from.")
+    computed: ComputedShown
     segments: list[str]
     first_seen: str | None = Field(description="The first event's time; null while none is stored.")
     last_seen: str | None
     event_count: int
     shared_with: list[str]
     events: list[dict[str, Any]] | None = Field(None, description="The latest 100, with `include=events`.")
+    values: dict[str, list[ValueSaid]] | None = Field(
+        None, description="Every value that was said of a trait, the latest first, up to 20; with `include=values`."
+    )
     links: list[LinkShown] | None = Field(None, description="With `include=links`.")
     deliveries: list[dict[str, Any]] | None = Field(None, description="The latest 100, with `include=deliveries`.")
     anchors: list[dict[str, str]] | None = Field(None, description="What events are stored under; `include=anchors`.")

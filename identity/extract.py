@@ -16,12 +16,13 @@ from msgspec import Raw, Struct
 
 from cdp import clock
 from cdp.enrichers import Enrichers
+from cdp.forms.traces import is_personal
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
 from cdp.soundness import flaw
-from identity.attributes import attributes
-from identity.identifiers import Identifiers, Value, is_personal, order_of, scalar
+from identity.attributes import attributes as described_by
+from identity.identifiers import Identifiers, Value, scalar, type_of
 from identity.observations import Anchor, Observation, anchor_of, session_anchor
-from identity.policy import ALIASED, Policy
+from identity.policy import ALIASED, PERIOD, Policy
 
 # A sender's clock further off than this is not merely unset by a little: its times are believed only in relation to
 # each other, and only when they lie close together.
@@ -154,8 +155,11 @@ class Extractor:
         at = event_time(event, batch)
         period = at // self._session
         if person.identifiers:
-            anchor = person.anchor
-            observation = Observation(person.identifiers, person.attributes, batch.received_at, batch.source)
+            anchor, attributes = person.anchor, person.attributes
+            if self._policy.limits_within and len(person.identifiers) > 1:
+                attributes = attributes | {PERIOD: self._policy.period_of(at)}
+                anchor = anchor_of(person.identifiers, attributes)
+            observation = Observation(person.identifiers, attributes, batch.received_at, batch.source)
         elif device:
             anchor, observation = session_anchor(device, period), None
         else:
@@ -189,9 +193,12 @@ class Extractor:
         raw = merged(own, nested)
         traits = _any_object(raw)
         found = self._of_account(user_id, previous) | self._of_traits(traits) | self._of_external(external)
-        identifiers = tuple(sorted(sorted(found, key=_strength)[:MOST_IDENTIFIERS]))
-        described = attributes(traits) if identifiers else {}
+        identifiers = tuple(sorted(sorted(found, key=self._strength)[:MOST_IDENTIFIERS]))
+        described = described_by(traits, self._identifiers.region) if identifiers else {}
         return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw))
+
+    def _strength(self, value: Value) -> tuple[tuple[int, str], Value]:
+        return self._policy.order_of(value[0]), value
 
     def _of_account(self, user_id: str, previous: str) -> set[Value]:
         read = self._identifiers.read
@@ -219,7 +226,7 @@ class Extractor:
         if foreign or not is_personal(name):
             return None
         value = self._identifiers.read(name, scalar(one.get("id")))
-        return value if value and value[0] not in ("anonymous_id", "device_id") else None
+        return value if value and type_of(value[0]).kind in ("person", "contact") else None
 
     def _device(self, anonymous_id: str, device: Any) -> str:
         value = self._identifiers.read("anonymous_id", anonymous_id) if anonymous_id else None
@@ -281,10 +288,6 @@ def _from_where(context: bytes, batch: RawBatch) -> bytes:
     if len(batch.location) and b'"location"' not in context:
         context = _with(context, b"location", bytes(batch.location))
     return _with(context, b"ip", _encode(batch.ip)) if batch.ip else context
-
-
-def _strength(value: Value) -> tuple[tuple[int, str], Value]:
-    return order_of(value[0]), value
 
 
 def _filled(raw: bytes) -> bytes:

@@ -24,7 +24,7 @@ class Cause(NamedTuple):
     reason: str = ""
 
 
-class Visit(Struct):
+class Visit(Struct, gc=False):
     """A device in a slice of time: a sign-in (an observation was made on it) or a session (anonymous activity).
 
     `at` is the first event's time, `seen` when it was received.

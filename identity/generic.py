@@ -6,35 +6,32 @@ observations speak of: distinct ids that are issued to one person, or names that
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
+from cdp.forms import names
+from identity.evidence import NAME
 from identity.identifiers import Value, type_of
+from identity.links import Content, holders_of
 from identity.observations import Observation
 from identity.policy import Policy
 
-NAME = "name"
-# Words of a name that tell nobody apart: Vietnamese family names (a third of the country is called Nguyễn), the middle
-# names of a gender, titles.
-COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly trinh dinh mai to luong cao chau ta ha
-        thai lam doan vuong quach thi van mr mrs ms dr anh chi em co chu ong ba bac khach le hang
-        """,
-    )
-)
-WORD = re.compile(r"[^\W\d_]+")
-D = str.maketrans("đĐ", "dD")
+
+def generic_values(content: Content, policy: Policy) -> set[Value]:
+    """The values that link nothing among all observations that there are."""
+    return {
+        value
+        for value, anchors in holders_of(content, policy).items()
+        if is_generic(value, [content[anchor] for anchor in anchors], policy)
+    }
 
 
 def is_generic(value: Value, observations: Sequence[Observation], policy: Policy) -> bool:
     """Whether the value links nothing. `observations` are all that hold it; their order makes no difference."""
     if len(observations) > policy.most_observations(value[0]):
         return True
+    if policy.evidence is not None:
+        given = (observation.attributes.get(NAME, "") for observation in observations)
+        return policy.evidence.is_generic(value[0], given)
     if len(observations) <= policy.limit:
         return False
     if any(_distinct(observations, kind) > policy.limit for kind in _issued(observations, value[0])):
@@ -47,21 +44,19 @@ def is_generic(value: Value, observations: Sequence[Observation], policy: Policy
     )
 
 
-def people(names: Iterable[str]) -> int:
+def people(given: Iterable[str]) -> int:
     """How many people the names speak of at least: names that share no telling word are two people's."""
     found: list[frozenset[str]] = []
-    for words in sorted({telling(name) for name in names}, key=lambda words: (len(words), sorted(words))):
+    for words in sorted({telling(name) for name in given}, key=lambda words: (len(words), sorted(words))):
         if words and not any(words & known for known in found):
             found.append(words)
     return len(found)
 
 
-@lru_cache(1 << 14)
 def telling(name: str) -> frozenset[str]:
-    """The words of a name, without diacritics, that tell people apart; all of them when none does."""
-    bare = unicodedata.normalize("NFD", name.translate(D))
-    words = frozenset(WORD.findall("".join(sign for sign in bare if not unicodedata.combining(sign)).lower()))
-    return words - COMMON or words
+    """The words of a name, folded, that tell people apart; none when it has none."""
+    found = names.read(name)
+    return found.telling if found else frozenset()
 
 
 def _issued(observations: Sequence[Observation], own: str) -> set[str]:

@@ -70,6 +70,7 @@ class Graph:
         self._partitions = partitions
         self._ties: tuple[int, Ties] = (-1, Ties())
         self._known: dict[Anchor, Observation] = {}
+        self.changes = 0  # how many took place, as far as this process saw
 
     async def add(self, facts: Facts, outbox: Outbox, *, again: bool = False) -> dict[Anchor, ProfileId]:
         """Let the graph know these facts. Returns the profile of each of their anchors.
@@ -213,6 +214,7 @@ class Graph:
         changes = [*told, *ledger.changes(step, self._clock.now())]
         strings, gone = self._strings(step)
         pipe.multi()  # type: ignore[no-untyped-call]
+        pipe.incr(self.where.changes)
         if strings:
             pipe.mset(strings)
         if gone:
@@ -220,7 +222,7 @@ class Graph:
         await many(pipe, [*commands, *self._commands(step)])
         for value in ledger.pack(changes, self._partitions):
             outbox.add(pipe, value)
-        await pipe.execute()
+        self.changes = (await pipe.execute())[0]
         metrics.observe(step)
 
     def _strings(self, step: Step) -> tuple[dict[bytes, bytes], list[bytes]]:
@@ -242,7 +244,7 @@ class Graph:
         absorbed = {merge.absorbed: merge.profile for merge in step.merges}
         strings |= {where.absorbed(profile): heir for profile, heir in absorbed.items()}
         gone = [where.profile(profile) for profile in absorbed]
-        gone += [where.absorbed(profile) for profile in alive if profile in view.absorbers]
+        gone += [where.absorbed(profile) for profile in alive if step.again or view.profiles.get(profile) is None]
         return strings, gone
 
     def _commands(self, step: Step) -> Iterator[Command]:
@@ -280,13 +282,21 @@ def _refused(step: Step) -> set[ProfileId]:
 
 
 async def _ends(view: View, tie: Tie) -> set[Anchor]:
-    """The observations that a tie may move: those of both ends of an assert, those of the rarer end of a deny."""
+    """The observations that a tie may move: those of both ends of an assert, those of the rarer end of a deny.
+
+    A posting that is generic by number does not hold all who say so, and so is never the rarer one.
+    """
     await view.read(values=[end for end in (tie.left, tie.right) if end[0] != OBSERVATION])
     found: list[list[Anchor]] = [
         [anchor] if end[0] == OBSERVATION else view.posting(end)
         for end, anchor in zip((tie.left, tie.right), tie.anchors, strict=True)
     ]
-    rarer = found[0] if len(found[0]) < len(found[1]) else found[1]
-    wanted = {*found[0], *found[1]} if tie.rule == ASSERT else set(rarer)
+    whole = [
+        holders
+        for end, holders in zip((tie.left, tie.right), found, strict=True)
+        if len(holders) <= view.policy.most_observations(end[0])
+    ]
+    rarer = [min(whole, key=len)] if whole else found
+    wanted = {anchor for holders in (found if tie.rule == ASSERT else rarer) for anchor in holders}
     await view.read(anchors=wanted)
     return {anchor for anchor in wanted if anchor in view.observations}

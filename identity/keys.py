@@ -10,6 +10,7 @@ is:<anchor>       the devices on which an observation was made
 it, itn           the ties, and their version
 iq                profiles with refused links, by version
 in                the last version given out
+inc               how many changes of the graph took place
 im:{m}:…          messageIds (`identity.dedupe`): a hash of their records, a list of when which came, a set of those in
                   it twice, and the secret in their digests; in a cluster one slot has them, by the braces
 """
@@ -38,7 +39,7 @@ _period = Layout(">I")
 encode = msgspec.msgpack.Encoder().encode
 
 
-class Profile(Struct, array_like=True):
+class Profile(Struct, array_like=True, gc=False):
     """A profile's record. `since`: when the oldest of its anchors was received. An anonymous one has a `device`."""
 
     since: int
@@ -48,7 +49,7 @@ class Profile(Struct, array_like=True):
     device: str = ""
 
 
-class Slice(Struct, array_like=True):
+class Slice(Struct, array_like=True, gc=False):
     """A device's slice of time. `session`: when its anonymous activity was first received, 0 if there was none.
 
     `signins`: per observation when it was first made in the slice (event time), and when that was first received.
@@ -82,6 +83,7 @@ class Keys:
         self.ties_version = self.prefix + b"itn"
         self.review = self.prefix + b"iq"
         self.version = self.prefix + b"in"
+        self.changes = self.prefix + b"inc"
         self.rules = self.prefix + b"il"
         self.messages = MessageKeys(*(self.prefix + b"im:{m}:" + part.encode() for part in MessageKeys._fields))
 

@@ -15,18 +15,20 @@ from cdp.records import (
     LinkChanged,
     ObservationAdded,
     ProfileChanged,
+    ValueJudged,
     encode,
     partition_of,
 )
 from cdp.streams.base import Draft
 from cdp.topics import IDENTITY_CHANGES
-from identity.cluster import ALIAS, ASSERT, Link
+from identity.cluster import ALIAS, ASSERT, Link, links
 from identity.facts import Cause, Visit
-from identity.identifiers import type_of
+from identity.identifiers import Value, type_of
 from identity.observations import Anchor, to_text
 from identity.step import Nobody, Person, Step
 from identity.succession import ProfileId
 from identity.ties import Tie
+from identity.view import When
 
 Change = tuple[ProfileId, IdentityChange]  # with the profile that it is most about
 
@@ -45,6 +47,7 @@ def changes(step: Step, now: int) -> list[Change]:
         *teller.assignments(),
         *teller.merges(),
         *teller.splits(),
+        *teller.judgements(),
     ]
 
 
@@ -174,6 +177,21 @@ class _Teller:
                 for profile in sorted(before):
                     reason = "the device has other users"
                     yield profile, self._changed("split", profile, nobody.id, reason, nobody.cause)
+
+    def judgements(self) -> Iterator[Change]:
+        """Values of what is new that became generic by it, or no longer are; when all is made again, those that are."""
+        for anchor, value in self._new_values():
+            before, after = (self._view.is_generic(value, when) for when in (When.BEFORE, When.AFTER))
+            if before != after or (after and self._step.again):
+                cause = self._cause(anchor)
+                judged = ValueJudged(*value, after, self._step.version, self._now, cause.trace_id)
+                yield self._step.profile_of(anchor), judged
+
+    def _new_values(self) -> Iterator[tuple[Anchor, Value]]:
+        """Each value once, with an observation that has it."""
+        anchors = self._step.changed | self._view.added if self._step.again else self._view.added
+        found = {value: anchor for anchor in sorted(anchors) for value in self._view.observations[anchor].identifiers}
+        return ((anchor, value) for value, anchor in found.items() if links(value, self._view.policy))
 
     def _gone(self) -> set[Link]:
         # A record that was read only to learn its age is none of the step's business.

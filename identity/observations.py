@@ -23,7 +23,7 @@ ANCHOR = 16
 _content = msgspec.json.Encoder().encode
 
 
-class Observation(Struct, array_like=True, frozen=True):
+class Observation(Struct, array_like=True, frozen=True, gc=False):
     """Identity-bearing content. `first_seen` is when the first event that said so was received, in milliseconds."""
 
     identifiers: tuple[Value, ...]

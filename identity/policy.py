@@ -1,31 +1,57 @@
-"""The rules under which identifiers make people: limits, generic values, sizes."""
+"""The rules under which identifiers make people: priorities, limits, generic values, sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Final
 
 from cdp import clock
 from cdp.errors import InvalidError, MisconfiguredError
-from cdp.settings import IdentitySettings
-from identity.identifiers import Identifiers, type_of
+from cdp.settings import IdentitySettings, LimitPeriod
+from identity.evidence import Evidence
+from identity.identifiers import KNOWN, SPELLINGS, Identifiers, type_of
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
 ALIASED = "previous_id"
+ACCOUNT = "user_id"
 # Raised with every change of the code that makes other people of the same observations.
-RULES = 1
+RULES = 2
+
+# Ranks of links: all that there are; what was asserted by hand; none.
+ALL: Final = 1_000_000
+STEP = 10
+ALIAS_RANK = type_of(ALIASED).rank
+ASSERTED = 0
+NOTHING = -1
+# The attribute that says in which period something was said, where limits ask for it.
+PERIOD = "period"
+_FORMATS: Mapping[LimitPeriod, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types."""
+    """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types.
 
-    limits: Mapping[str, int] = field(default_factory=lambda: {"user_id": 1})
+    `limits_within`: most values of a type that it may bring in within one `limit_period`. `priorities`: types that link
+    before all others, the strongest first. `evidence`: weighs observations under a model; until one is learnt, people
+    are made by rules alone. It may bring so many `accounts` into one profile: people have second ones, but rules cannot
+    tell.
+    """
+
+    limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})
     limit: int = 5
     observations_per_value: int = 200
     component_limit: int = 2_000
     session_minutes: int = 30
     identifiers: Identifiers = field(default_factory=Identifiers, compare=False)
+    limits_within: Mapping[str, int] = field(default_factory=dict)
+    limit_period: LimitPeriod = "week"
+    priorities: tuple[str, ...] = ()
+    evidence: Evidence | None = field(default=None, compare=False)
+    accounts: int = 3
 
     @classmethod
     def of(cls, settings: IdentitySettings) -> Policy:
@@ -35,17 +61,43 @@ class Policy:
         except InvalidError as error:
             raise MisconfiguredError(f"CDP_IDENTITY__BLOCKED_VALUES: {error.message}") from error
         return cls(
-            {"user_id": settings.user_ids_per_profile},
+            {ACCOUNT: settings.user_ids_per_profile} | _linking("LIMITS", settings.limits),
             settings.identifiers_per_profile,
             settings.observations_per_value,
             settings.component_limit,
             settings.session_minutes,
             identifiers,
+            _linking("LIMITS_WITHIN", settings.limits_within),
+            settings.limit_period,
+            tuple(_linking("PRIORITIES", dict.fromkeys(settings.priorities, 0))),
         )
+
+    @cached_property
+    def _ranks(self) -> Mapping[str, int]:
+        usual = sorted((kind for kind in KNOWN.values() if kind.kind in ("person", "contact")), key=lambda k: k.rank)
+        names = dict.fromkeys((*self.priorities, *(kind.name for kind in usual)))
+        return {ALIASED: ALIAS_RANK} | {name: STEP * number for number, name in enumerate(names, start=1)}
+
+    @cached_property
+    def ranks(self) -> list[int]:
+        """How far links may be weak: from all of them to none."""
+        return [ALL, *sorted({*self._ranks.values(), ASSERTED, NOTHING}, reverse=True)]
+
+    def rank(self, kind: str) -> int:
+        """Where links by a type stand: those of lower rank are made first."""
+        return self._ranks.get(kind, STEP * len(self._ranks))
+
+    def order_of(self, kind: str) -> tuple[int, str]:
+        """Where a type stands: by rank, external ids among themselves by name."""
+        return self.rank(kind), kind
 
     def limit_of(self, kind: str) -> int:
         """Most distinct values of a type in one profile."""
         return self.limits.get(kind, self.limit)
+
+    def period_of(self, at: int) -> str:
+        """The period of `limits_within` in which a moment (milliseconds) lies, as text that sorts by time."""
+        return datetime.fromtimestamp(at // 1000, UTC).strftime(_FORMATS[self.limit_period])
 
     def most_observations(self, kind: str) -> int:
         """Above how many distinct observations a value of the type is generic.
@@ -58,10 +110,24 @@ class Policy:
     def fingerprint(self) -> str:
         """The same for the same rules."""
         limits = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits.items()))
+        within = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits_within.items()))
         sizes = (self.limit, self.observations_per_value, self.component_limit, self.session_minutes)
-        return f"{RULES}|{limits}|{sizes}|{self.identifiers.fingerprint}"
+        evidence = f"{self.evidence.fingerprint}|{self.accounts}" if self.evidence else ""
+        return (
+            f"{RULES}|{limits}|{within}/{self.limit_period}|{','.join(self.priorities)}|{sizes}"
+            f"|{self.identifiers.fingerprint}{evidence}"
+        )
 
     @property
     def session(self) -> int:
         """The length of a device's session slice, in milliseconds."""
         return self.session_minutes * clock.MINUTE
+
+
+def _linking(setting: str, given: Mapping[str, int]) -> dict[str, int]:
+    """Settings by type under the types' own names. Raises `MisconfiguredError` for a type that never links."""
+    found = {SPELLINGS.get(name.lower(), name.lower()): value for name, value in given.items()}
+    for name in found:
+        if type_of(name).kind not in ("person", "contact"):
+            raise MisconfiguredError(f"CDP_IDENTITY__{setting}: {name} joins nobody, so it has no place there.")
+    return found

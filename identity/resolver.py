@@ -29,7 +29,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from cdp import conservation
-from cdp.clock import LATEST, Clock
+from cdp.clock import Clock
 from cdp.enrichers import Enrichers
 from cdp.errors import TransientError
 from cdp.records import (
@@ -47,20 +47,17 @@ from cdp.topics import EVENTS_QUARANTINED, EVENTS_RAW, EVENTS_RESOLVED, IDENTITY
 from identity import ledger, metrics
 from identity.dedupe import Memory, Taken
 from identity.extract import Extracted, Extractor, Refused
-from identity.facts import Facts, Visit
 from identity.graph import Graph
 from identity.keys import BY_HAND
 from identity.observations import Anchor, to_text
 from identity.policy import Policy
+from identity.recall import Recall
 
 log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES = 1_000_000  # about how large a message of events.resolved may become
 EVENT_BYTES = 400  # of an event beside its properties, context and traits
-NEVER = LATEST + 1
 NO_ENRICHERS = Enrichers()
-REMEMBERED = 200_000  # visits that this process knows to be known
-
 
 REUSED = Refused(
     "message_id_reused",
@@ -97,18 +94,18 @@ class Resolver:
         self._state = state
         self._prefix = prefix
         self._graph = Graph(state, prefix, policy, clock, partitions=log.partitions(IDENTITY_CHANGES))
+        self._recall = Recall(self._graph)
         self._extractor = Extractor(policy, enrichers, depth=settings.collector.max_depth)
         self._memory = Memory(state, self._graph.where, clock, settings.identity.dedupe_days)
         self._applied: dict[int, int] = {}
         self._unsent: set[int | str] = set()  # partitions whose outbox may hold something
-        self._visited: dict[tuple[str, int, Anchor], int] = {}
 
     async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         """Partitions gained: what an earlier owner left in the outbox is appended.
 
         Where the state knows less than was committed (it lost its last moments), the reading starts where it does know.
         """
-        self._visited.clear()
+        self._recall.forget()
         owners: list[int | str] = [*(place.number for place in places), BY_HAND]
         self._unsent.update(owners)
         await self._append(Turn(), {}, owners)
@@ -195,38 +192,13 @@ class Resolver:
 
     async def _let_know(self, turn: Turn, partition: int) -> dict[Anchor, bytes]:
         """The profile of each anchor, after the graph has heard what is new."""
-        anchors = list(dict.fromkeys(found.anchor for _, found in turn.resolved))
-        if not anchors:
-            return {}
-        owners = await self._state.mget([self._graph.where.owner(anchor) for anchor in anchors])
-        profiles = {anchor: owner for anchor, owner in zip(anchors, owners, strict=True) if isinstance(owner, bytes)}
-        facts = self._news(turn, profiles)
+        profiles = await self._recall.profiles([found.anchor for _, found in turn.resolved])
+        facts = self._recall.news(turn.resolved, profiles)
         if facts:
             self._unsent.add(partition)
             profiles |= await self._graph.add(facts, self._outbox(partition))
-            self._remember(facts)
+            self._recall.learn(facts)
         return profiles
-
-    def _news(self, turn: Turn, known: Mapping[Anchor, bytes]) -> Facts:
-        """What the graph may not know yet."""
-        facts = Facts()
-        for taken, found in turn.resolved:
-            anchor, observation, seen = found.anchor, found.observation, taken.batch.received_at
-            if observation is not None and anchor not in known:
-                facts.observe(anchor, observation, taken.cause)
-            if observation is None and anchor in known:
-                continue
-            for device in filter(None, (found.device, found.previous)):
-                before = self._visited.get((device, found.period, anchor), NEVER) if anchor in known else NEVER
-                if found.at < before:
-                    visit = Visit(device, found.period, anchor, found.at, seen, session=observation is None)
-                    facts.visit(visit, taken.cause)
-        return facts
-
-    def _remember(self, facts: Facts) -> None:
-        if len(self._visited) > REMEMBERED:
-            self._visited.clear()
-        self._visited.update({key: visit.at for key, visit in facts.visits.items()})
 
     # 5. append
 
@@ -336,6 +308,7 @@ def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
         properties=found.properties,
         context=found.context,
         traits=found.traits,
+        verified=bool(taken.event.verified),
     )
 
 

@@ -15,14 +15,19 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from cdp import profiles
 from cdp.auth import Caller, platform, require
+from cdp.cache import Cache
 from cdp.clock import to_text as at_text
 from cdp.errors import CdpError, ConflictError, InvalidError
+from cdp.profiles import Profile, Provenance
+from cdp.purchases import Purchases, rfm
 from cdp.service import Platform
 from cdp.state import Outbox
 from cdp.topics import IDENTITY_CHANGES
+from cdp.traits import rules_of, stamp_of
 from cdp.warehouse.sql import load
 from identity import ledger, rebuild
 from identity.bodies import (
+    ComputedShown,
     DecisionShown,
     Differences,
     Explanation,
@@ -31,11 +36,14 @@ from identity.bodies import (
     MergeBody,
     ObservationShown,
     ProfileShown,
+    ProvenanceShown,
     RebuildShown,
     ReviewPage,
     ReviewShown,
+    RfmShown,
     SimulateBody,
     SplitBody,
+    ValueSaid,
     ValueShown,
 )
 from identity.cluster import Link
@@ -85,8 +93,15 @@ class Wing:
         self.graph = Graph(opened.state, self.prefix, self.policy, opened.clock, partitions=partitions)
         self.outbox = Outbox(opened.state, self.graph.where.outbox(BY_HAND))
         self.decisions = Decisions(self.graph, self.people, opened.log, self.outbox)
+        self._cached = opened.settings.profiles.cache_seconds
         self.rebuilding: asyncio.Task[None] | None = None
         self.rebuilt: RebuildShown | None = None
+
+    async def recall(self, profile_id: str) -> Profile:
+        """The profile as the warehouse has it; from the cache where nothing was stored about it since."""
+        registry = self.opened.registry
+        cache = Cache(self.opened.state, self.prefix, seconds=self._cached, stamp=stamp_of(registry))
+        return await profiles.recall(cache, self.opened.warehouse, profile_id, rules_of(registry))
 
 
 _WINGS: WeakKeyDictionary[Any, Wing] = WeakKeyDictionary()
@@ -152,14 +167,17 @@ async def read_profile(
     _: MayRead,
     include: Annotated[
         str,
-        Query(description="Also these, separated by commas: events, links, deliveries, anchors.", examples=["links"]),
+        Query(
+            description="Also these, separated by commas: events, values, links, deliveries, anchors.",
+            examples=["links"],
+        ),
     ] = "",
 ) -> ProfileShown:
     """The person behind an identifier, as they are now. An absorbed id answers with the profile it is part of."""
     wanted = _wanted(include)
     person = await here.people.find(type, value)
     profile_id = to_text(person.id)
-    known = (await profiles.read(here.opened.warehouse, [profile_id])).get(profile_id) or profiles.Profile(profile_id)
+    known = await here.recall(profile_id)
     shown = ProfileShown(
         profile_id=profile_id,
         identifiers=[
@@ -168,6 +186,8 @@ async def read_profile(
         ]
         + [_device(device) for device in person.devices],
         traits=known.traits,
+        provenance={name: _provenance(one) for name, one in known.provenance.items()},
+        computed=_computed(known.purchases, here.opened),
         segments=sorted(known.segments),
         first_seen=at_text(known.first_seen) if known.events else None,
         last_seen=at_text(known.last_seen) if known.events else None,
@@ -175,7 +195,7 @@ async def read_profile(
         shared_with=[to_text(other) for other in person.others],
     )
     for part in wanted:
-        setattr(shown, part, await INCLUDED[part](here, person))
+        setattr(shown, part, await INCLUDED[part](here, person, known))
     return shown
 
 
@@ -195,7 +215,7 @@ async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown
 
 @deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
 async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
-    """What would merge and split under other limits or blocked values. Changes nothing."""
+    """What would merge and split under other limits or blocked values, or by evidence. Changes nothing."""
     people = [await here.people.find(*one.pair) for one in body.identifiers]
     among = {anchor for person in people for anchor in person.observations}
     found = await simulate(
@@ -206,6 +226,7 @@ async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences
         await here.graph.ties(),
         among=among,
         most=body.most,
+        evidence=body.evidence,
     )
     return Differences(
         observations=found.observations,
@@ -298,7 +319,7 @@ def _wanted(include: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-async def _events(here: Wing, person: Person) -> list[dict[str, Any]]:
+async def _events(here: Wing, person: Person, _: Profile) -> list[dict[str, Any]]:
     rows = await here.opened.warehouse.rows(QUERIES["events"], {"profile": to_text(person.id), "limit": ROWS})
     names = ("message_id", "anchor_id", "source", "type", "name", "at", "received_at", "user_id", "anonymous_id")
     return [
@@ -308,18 +329,18 @@ async def _events(here: Wing, person: Person) -> list[dict[str, Any]]:
     ]
 
 
-async def _links(here: Wing, person: Person) -> list[LinkShown]:
+async def _links(here: Wing, person: Person, _: Profile) -> list[LinkShown]:
     return [_link(link) for link in _ordered(person)]
 
 
-async def _deliveries(here: Wing, person: Person) -> list[dict[str, Any]]:
+async def _deliveries(here: Wing, person: Person, _: Profile) -> list[dict[str, Any]]:
     parameters = {"profiles": [to_text(person.id)], "limit": ROWS}
     names = ("id", "destination", "connector", "segment", "action", "outcome", "attempt", "at", "reason", "trace_id")
     rows = await here.opened.warehouse.rows(QUERIES["deliveries"], parameters)
     return [dict(zip(names, (*row[:7], at_text(row[7]), *row[8:]), strict=True)) for row in rows]
 
 
-async def _anchors(here: Wing, person: Person) -> list[dict[str, str]]:
+async def _anchors(here: Wing, person: Person, _: Profile) -> list[dict[str, str]]:
     """The observations as the graph knows them, the sessions as the warehouse does."""
     rows = await here.opened.warehouse.rows(QUERIES["anchors"], {"profile": to_text(person.id), "limit": ANCHORS})
     kinds = {to_text(anchor): "observation" for anchor in person.observations}
@@ -327,8 +348,29 @@ async def _anchors(here: Wing, person: Person) -> list[dict[str, str]]:
     return [{"anchor_id": anchor, "kind": kind} for anchor, kind in sorted(kinds.items())]
 
 
-INCLUDED: dict[str, Callable[[Wing, Person], Awaitable[Any]]] = {
+async def _values(here: Wing, person: Person, known: Profile) -> dict[str, list[ValueSaid]]:
+    found: dict[str, list[ValueSaid]] = {}
+    for one in await profiles.said(here.opened.warehouse, to_text(person.id)):
+        origin = known.provenance.get(one.name)
+        value = ValueSaid(
+            value=one.value,
+            source=one.source,
+            verified=one.verified,
+            times=one.times,
+            first_at=at_text(one.first_at),
+            last_at=at_text(one.last_at),
+            anchor_id=one.anchor_id,
+            message_id=one.message_id,
+            counts=origin is not None
+            and (origin.source, origin.verified, origin.message_id) == (one.source, one.verified, one.message_id),
+        )
+        found.setdefault(one.name, []).append(value)
+    return found
+
+
+INCLUDED: dict[str, Callable[[Wing, Person, Profile], Awaitable[Any]]] = {
     "events": _events,
+    "values": _values,
     "links": _links,
     "deliveries": _deliveries,
     "anchors": _anchors,
@@ -385,6 +427,32 @@ def _observation(anchor: Anchor, one: Observation) -> ObservationShown:
 def _device(device: str) -> IdentifierShown:
     name, _, value = device.partition(":")
     return IdentifierShown(type=name, value=value, first_seen=None, sources=[])
+
+
+def _provenance(one: Provenance) -> ProvenanceShown:
+    return ProvenanceShown(
+        source=one.source,
+        at=at_text(one.at),
+        verified=one.verified,
+        rule=one.rule,
+        anchor_id=one.anchor_id,
+        message_id=one.message_id,
+    )
+
+
+def _computed(bought: Purchases, opened: Platform) -> ComputedShown:
+    points = rfm(bought, opened.clock.now(), opened.settings.profiles)
+    return ComputedShown(
+        orders=bought.orders,
+        first_order=at_text(bought.first_order) if bought.orders else None,
+        last_order=at_text(bought.last_order) if bought.orders else None,
+        revenue=bought.revenue,
+        refunded=bought.refunded,
+        ltv=bought.ltv,
+        average_order=bought.average_order,
+        favourite_category=bought.favourite_category,
+        rfm=RfmShown(**points._asdict()) if points else None,
+    )
 
 
 def _decision(found: Decision) -> DecisionShown:

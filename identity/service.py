@@ -6,6 +6,7 @@ from cdp.enrichers import Enrichers
 from cdp.service import Offer, Platform, Wing
 from cdp.topics import EVENTS_RAW
 from cdp.worker import Worker
+from identity.commands import app as commands
 from identity.resolver import Resolver
 from identity.routes import router
 
@@ -16,4 +17,9 @@ def build(opened: Platform) -> Worker:
     return Worker(opened.log, resolver)
 
 
-WING = Wing("identity", roles={"resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,))}, router=router)
+WING = Wing(
+    "identity",
+    roles={"resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,))},
+    router=router,
+    commands=commands,
+)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from cdp.errors import InvalidError
 from identity import keys
 from identity.cluster import partition
+from identity.evidence import Evidence
 from identity.keys import Keys
+from identity.learnt import learn_model
 from identity.observations import Anchor, Observation
 from identity.people import People
 from identity.policy import Policy
@@ -19,6 +23,7 @@ from identity.succession import ProfileId
 from identity.ties import Ties
 
 PAGE = 1_000
+FEWEST = 500  # observations from which a model is learnt for a trial
 
 
 class Difference(NamedTuple):
@@ -36,15 +41,37 @@ class Difference(NamedTuple):
 
 
 async def simulate(
-    state: Redis, where: Keys, people: People, policy: Policy, ties: Ties, *, among: Collection[Anchor], most: int
+    state: Redis,
+    where: Keys,
+    people: People,
+    policy: Policy,
+    ties: Ties,
+    *,
+    among: Collection[Anchor],
+    most: int,
+    evidence: bool = False,
 ) -> Difference:
-    """Cluster at most `most` observations under the policy: the components of `among`, or all that there are."""
+    """Cluster at most `most` observations under the policy: the components of `among`, or all that there are.
+
+    With `evidence` a model is learnt from what is looked at, and people are made by it. Raises `InvalidError` where
+    that is too little.
+    """
     if among:
         observations, complete = await _around(state, where, people, among, most)
     else:
         observations, complete = await _all(state, where, most)
     owners = await _owners(people, list(observations))
+    if evidence:
+        policy = await asyncio.to_thread(_learnt, observations, policy, ties)
     return await asyncio.to_thread(_compare, observations, owners, policy, ties, complete)
+
+
+def _learnt(observations: Mapping[Anchor, Observation], policy: Policy, ties: Ties) -> Policy:
+    model = learn_model(observations, policy, ties) if len(observations) >= FEWEST else None
+    if model is None:
+        told = f"A model is learnt from {FEWEST} observations or more; here are {len(observations)} to look at."
+        raise InvalidError(told, path="evidence", code="too_few_observations")
+    return replace(policy, evidence=Evidence(model))
 
 
 def _compare(

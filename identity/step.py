@@ -21,13 +21,14 @@ from identity.facts import Cause, Facts, Visit
 from identity.keys import Slice
 from identity.observations import Anchor, session_anchor
 from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed
-from identity.view import View
+from identity.view import View, asked_with
 
 LATEST = 2**63
+NO_SLICE = Slice()
 NEIGHBOURS = 2  # slices before and after a visit that its effect may depend on
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Person:
     """A cluster of observations on its way to a profile."""
 
@@ -41,7 +42,7 @@ class Person:
     since: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Nobody:
     """Sessions that are nobody's: all of a device, or one of a crowd's device."""
 
@@ -93,6 +94,7 @@ class Step:
         self.slices: dict[str, dict[int, Slice]] = defaultdict(dict)  # as they become
         self.everyone: dict[str, list[Anchor]] = {}
         self._fresh_on: dict[str, list[Visit]] = defaultdict(list)
+        self._settled: set[str] = set()  # devices on which what is new decides about nothing but itself
         self._person: dict[Anchor, Person] = {}
 
     async def plan(self, version: Callable[[], Awaitable[int]]) -> bool:
@@ -126,24 +128,30 @@ class Step:
     async def _read(self) -> None:
         view, facts = self.view, self.facts
         sessions = [visit.anchor for visit in facts.visits.values() if visit.session]
-        said = {value for one in facts.observations.values() for value in one.identifiers}
-        await view.read(anchors=[*facts.observations, *self.changed], owners=sessions, values=said)
+        signed_in = [visit.anchor for visit in facts.visits.values() if not visit.session]
+        said = {value for one in facts.observations.values() for own in one.identifiers for value in asked_with(own)}
+        wanted: dict[str, set[int]] = defaultdict(set)
+        for visit in facts.visits.values():
+            wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
+        await view.read(
+            anchors=[*facts.observations, *self.changed],
+            owners=[*sessions, *signed_in],
+            values=said,
+            profiles=[*facts.observations, *sessions],  # what is new will found a profile of its own
+            devices=wanted,
+        )
         for anchor, observation in facts.observations.items():
             if anchor not in view.observations:
                 view.add(anchor, observation)
         if self.again:
             self.changed |= facts.observations.keys()
-        wanted: dict[str, set[int]] = defaultdict(set)
-        for visit in facts.visits.values():
-            wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
-        await view.read_devices(wanted)
         for visit in facts.visits.values():
             self._take(visit)
 
     def _take(self, visit: Visit) -> None:
         """Note a visit that is not known yet, or that began earlier than was known."""
         device, period = visit.device, visit.period
-        known = self._slices(device).get(period) or Slice()
+        known = self._slices(device).get(period, NO_SLICE)
         if visit.session:
             new, after = not known.session, Slice(known.session or visit.seen, known.signins)
         else:
@@ -158,7 +166,12 @@ class Step:
     # 2. cluster, 3. name
 
     async def _cluster(self) -> None:
-        for content, rank in await self.view.parts(self.view.added | self.changed):
+        changed = self.view.added | self.changed
+        for anchor in [anchor for anchor in changed if self.view.is_alone(anchor)]:
+            self._person[anchor] = Person([anchor], self.facts.causes.get(anchor, self.cause))
+            self.persons.append(self._person[anchor])
+            changed.discard(anchor)
+        for content, rank in await self.view.parts(changed) if changed else ():
             generic = self.view.generic()
             found = cluster(content, self.policy, generic=generic, ties=self.view.ties, rank=rank)
             cause = next((self.facts.causes[anchor] for anchor in content if anchor in self.facts.causes), self.cause)
@@ -190,22 +203,47 @@ class Step:
     async def _bind(self) -> None:
         moved = await self.view.read_visited(self._moved())
         await self.view.read_whole(moved)
-        await self.view.read_whole(await self._unsure())
+        await self._settle(self._fresh_on.keys() - moved)
         devices = sorted(self._fresh_on.keys() | moved)
         for device in devices:
             self.everyone[device] = self._everyone(device)
-        await self.view.read(owners={anchor for device in devices for anchor in self._known_on(device)})
-        sessions = {anchor for device in devices for anchor in self._sessions(device).values()}
-        await self.view.read(profiles={profile for anchor in sessions if (profile := self.held(anchor))})
-        for device in devices:
-            self._bind_device(device)
+        sessions = {device: found for device in devices if (found := self._sessions(device))}
+        await self.view.read(owners={anchor for device in sessions for anchor in self._known_on(device)})
+        bound = {anchor for found in sessions.values() for anchor in found.values()}
+        await self.view.read(profiles={profile for anchor in bound if (profile := self.held(anchor))})
+        for device, found in sessions.items():
+            self._bind_device(device, found)
 
-    async def _unsure(self) -> list[str]:
-        """The devices that were read in part only, and may not have been a crowd's before the step and after it."""
-        partly = {device: self.view.everyone[device] for device in self._fresh_on if device in self.view.partly}
-        few = {d: known[: self.view.sample] for d, known in partly.items() if not self._is_thronged(known)}
-        await self.view.read(owners={anchor for sample in few.values() for anchor in sample})
-        return [device for device, sample in few.items() if not self._is_crowd(sample)]
+    async def _settle(self, devices: Collection[str]) -> None:
+        """Find the devices on which what is new decides about nothing but itself.
+
+        Those that were read in part only are read whole unless they are among these, or surely were a crowd's before
+        the step and are one's after it.
+        """
+        view = self.view
+        partly = {device: view.everyone[device] for device in devices if device in view.partly}
+        samples = {d: known[: view.sample] for d, known in partly.items() if not self._is_thronged(known)}
+        await view.read(owners={anchor for sample in samples.values() for anchor in sample})
+        rest = {device for device, sample in samples.items() if not self._is_crowd(sample)}
+        maybe = [device for device in devices if device in rest or device not in partly]
+        anonymous = (device for device in maybe if any(visit.session for visit in self._fresh_on[device]))
+        await view.read(owners={anchor for device in anonymous for anchor in view.everyone[device]})
+        self._settled = {device for device in maybe if self._is_settled(device)}
+        await view.read_whole(rest - self._settled)
+
+    def _is_settled(self, device: str) -> bool:
+        """So it is for the device's known users where no session is near, and for a session that is somebody's."""
+        slices, known = self._slices(device), self.view.everyone[device]
+        fresh = self._fresh_on[device]
+        sessions = [visit for visit in fresh if visit.session]
+        strange = any(
+            visit.anchor not in known or visit.anchor in self.view.added for visit in fresh if not visit.session
+        )
+        near = around(visit.period for visit in fresh if not visit.session)
+        if self.again or strange or any(slices.get(period, NO_SLICE).session for period in near):
+            return False
+        bound = bind([visit.period for visit in sessions], _signins(slices), self._users(device)) if sessions else {}
+        return all(bound[visit.period] is not None and self.held(visit.anchor) is None for visit in sessions)
 
     def _is_thronged(self, anchors: Collection[Anchor]) -> bool:
         return len(anchors) > self.policy.observations_per_value
@@ -224,39 +262,31 @@ class Step:
         """Every observation made on the device, up to one more than the policy believes of few users."""
         known = self.view.everyone[device]
         new = dict.fromkeys(visit.anchor for visit in self._fresh_on.get(device, ()) if not visit.session)
-        more = [anchor for anchor in new if anchor not in set(known)]
+        more = [anchor for anchor in new if anchor not in known]
         return known + more[: max(0, self.policy.observations_per_value + 1 - len(known))]
 
     def _slices(self, device: str) -> dict[int, Slice]:
         return self.view.slices[device] | self.slices.get(device, {})
 
     def _sessions(self, device: str) -> dict[int, Anchor]:
-        """The sessions in question, by slice: all, or on a crowd's device those next to what is new."""
-        near = around(visit.period for visit in self._fresh_on.get(device, ()))
-        return {
-            period: session_anchor(device, period)
-            for period, piece in self._slices(device).items()
-            if piece.session and (device not in self.view.partly or period in near)
-        }
+        """The sessions in question, by slice: all; only what is new, where that is settled; a crowd's next to that."""
+        found = {period for period, piece in self._slices(device).items() if piece.session}
+        if device in self._settled:
+            found &= {visit.period for visit in self._fresh_on[device] if visit.session}
+        elif device in self.view.partly:
+            found &= around(visit.period for visit in self._fresh_on.get(device, ()))
+        return {period: session_anchor(device, period) for period in found}
 
     def _known_on(self, device: str) -> set[Anchor]:
         """The anchors whose profiles decide about the device's sessions, and those sessions."""
         signed_in = {anchor for piece in self._slices(device).values() for anchor in piece.signins}
-        all_matter = device not in self.view.partly and not self._is_thronged(self.everyone[device])
+        all_matter = not self._is_crowds(device) and not self._is_thronged(self.everyone[device])
         return {*(self.everyone[device] if all_matter else ()), *signed_in, *self._sessions(device).values()}
 
-    def _bind_device(self, device: str) -> None:
+    def _bind_device(self, device: str, sessions: Mapping[int, Anchor]) -> None:
         """Give each session in question its owner, and each anonymous profile of the device its future."""
-        everyone, slices, sessions = self.everyone[device], self._slices(device), self._sessions(device)
-        if device in self.view.partly:
-            users = Users(crowd=True)
-        else:
-            users = users_of(everyone, {anchor: self._who(anchor) for anchor in everyone}, self.policy)
-        signins = {
-            period: [SignIn(at, anchor) for anchor, (at, _) in piece.signins.items()]
-            for period, piece in slices.items()
-        }
-        bound = bind(sorted(sessions), signins, users)
+        users = Users(crowd=True) if self._is_crowds(device) else self._users(device)
+        bound = bind(sorted(sessions), _signins(self._slices(device)), users)
         unbound = [period for period, anchor in bound.items() if anchor is None]
         groups = [[period] for period in unbound] if users.crowd else [unbound] if unbound else []
         remaining: set[ProfileId] = set()
@@ -267,6 +297,14 @@ class Step:
         owners = {sessions[period]: self._who(anchor) for period, anchor in bound.items() if anchor is not None}
         self.sessions.update(owners)
         self._claim(owners, remaining)
+
+    def _is_crowds(self, device: str) -> bool:
+        return device in self.view.partly and device not in self._settled
+
+    def _users(self, device: str) -> Users:
+        """Who uses the device after the step."""
+        everyone = self._everyone(device)
+        return users_of(everyone, {anchor: self._who(anchor) for anchor in everyone}, self.policy)
 
     def _nobody(self, device: str, periods: Sequence[int], remaining: set[ProfileId]) -> Nobody:
         """The anonymous profile of these sessions. It takes the ids that they had, unless another took them before."""
@@ -334,3 +372,9 @@ class Step:
 
     def _founder(self, owner: Person | Nobody) -> Anchor:
         return self._founding(owner)[1] if isinstance(owner, Person) else owner.founder
+
+
+def _signins(slices: Mapping[int, Slice]) -> dict[int, list[SignIn]]:
+    return {
+        period: [SignIn(at, anchor) for anchor, (at, _) in piece.signins.items()] for period, piece in slices.items()
+    }

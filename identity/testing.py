@@ -15,7 +15,7 @@ from cdp.clock import HOUR, MINUTE
 from cdp.testing import START
 from identity.facts import Cause, Facts, Visit
 from identity.generic import is_generic
-from identity.identifiers import Value, order_of, type_of
+from identity.identifiers import Value
 from identity.observations import Anchor, Observation, anchor_of, from_text, session_anchor
 from identity.policy import Policy
 from identity.rebuild import live_owners
@@ -43,7 +43,7 @@ def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: C
         for value in _values(observations.values())
         if is_generic(value, [one for one in observations.values() if value in one.identifiers], policy)
     }
-    return frozenset(_clusters(observations, policy, ties, generic, _ranks(observations)))
+    return frozenset(_clusters(observations, policy, ties, generic, policy.ranks))
 
 
 async def live(state: Redis, prefix: str) -> Partition:
@@ -92,6 +92,8 @@ def _event(rng: random.Random, users: int, number: int, hours: float) -> Facts:
     attributes = (
         {"name": rng.choice(["lan", "hùng", "nguyễn văn an", "bình", "my", "hoa", "tú"])} if rng.random() < 0.4 else {}
     )
+    if identifiers and rng.random() < 0.4:
+        attributes["period"] = f"2026-W{rng.randrange(1, 4):02d}"
     at = START + rng.randrange(int(hours * HOUR))
     device = f"anonymous_id:{some('d', 4)}" if rng.random() < 0.8 or not identifiers else ""
     facts, cause = Facts(), Cause(f"message-{number}", f"{number:032x}")
@@ -180,9 +182,9 @@ def _groups(
     if rank >= 0:
         pairs = sorted(sorted(tie.anchors) for tie in ties if tie.rule == "assert")
         groups += [("assert", sorted(pair)) for pair in pairs if set(pair) <= observations.keys()]
-    values = sorted(_values(observations.values()), key=lambda value: (order_of(value[0]), value))
+    values = sorted(_values(observations.values()), key=lambda value: (policy.order_of(value[0]), value))
     for name, text in values:
-        if type_of(name).rank > rank or policy.identifiers.blocks(text):
+        if policy.rank(name) > rank or policy.identifiers.blocks((name, text)):
             continue
         if name == "previous_id":
             if holding(("user_id", text)) and holding((name, text)):
@@ -208,9 +210,9 @@ def _may_join(
             return False
     if rule == "assert":
         return True
-    strength = order_of("user_id" if rule == "alias" else rule)
+    strength = policy.order_of("user_id" if rule == "alias" else rule)
     for name in {name for name, _ in _values(observations[anchor] for anchor in one | other)}:
-        if order_of(name) > strength or name == "previous_id":
+        if policy.order_of(name) > strength or name == "previous_id":
             continue
         mine, theirs = (
             {text for anchor in side for kind, text in observations[anchor].identifiers if kind == name}
@@ -219,7 +221,22 @@ def _may_join(
         limit = policy.limit if rule == "alias" else policy.limit_of(name)
         if len(mine | theirs) > limit and len(mine | theirs) > max(len(mine), len(theirs)):
             return False
+        worst, *before = (_most_at_once(side, name, observations) for side in (one | other, one, other))
+        if mine and theirs and worst > policy.limits_within.get(name, worst) and worst > max(before):
+            return False
     return True
+
+
+def _most_at_once(group: frozenset[Anchor], name: str, observations: Mapping[Anchor, Observation]) -> int:
+    """How many values of a type were said for the first time in the same period."""
+    said = [
+        (observations[a].attributes["period"], t)
+        for a in group
+        for k, t in observations[a].identifiers
+        if k == name and "period" in observations[a].attributes
+    ]
+    first = {text: min(period for period, other in said if other == text) for _, text in said}
+    return max((list(first.values()).count(period) for period in first.values()), default=0)
 
 
 def _has(group: frozenset[Anchor], end: Value, observations: Mapping[Anchor, Observation]) -> bool:
@@ -230,7 +247,3 @@ def _has(group: frozenset[Anchor], end: Value, observations: Mapping[Anchor, Obs
 
 def _values(observations: Iterable[Observation]) -> set[Value]:
     return {value for one in observations for value in one.identifiers}
-
-
-def _ranks(observations: Mapping[Anchor, Observation]) -> list[int]:
-    return [60, 50, 40, 30, 20, 10, 5, 0, -1]

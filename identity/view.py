@@ -5,19 +5,20 @@ facts ─► postings of their identifiers ─► observations ─► their iden
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio.client import Pipeline
 
 from identity import cluster, keys
-from identity.cluster import ACCOUNT, ALL, NOTHING, RANKS, Content
+from identity.cluster import Content
 from identity.generic import is_generic
 from identity.identifiers import Value
 from identity.keys import Keys, Profile, Slice
-from identity.observations import ANCHOR, Anchor, Observation
-from identity.policy import ALIASED, Policy
+from identity.observations import Anchor, Observation
+from identity.policy import ACCOUNT, ALIASED, ALL, NOTHING, Policy
 from identity.succession import ProfileId
 from identity.ties import Ties
 
@@ -25,36 +26,35 @@ from identity.ties import Ties
 MANY = """
 local answers, place = {}, 1
 for number, key in ipairs(KEYS) do
-  local count, arguments = tonumber(ARGV[place + 1]), {}
-  for i = 1, count do arguments[i] = ARGV[place + 1 + i] end
-  answers[number] = redis.call(ARGV[place], key, unpack(arguments)) or false
-  place = place + count + 2
+  local last = place + 1 + ARGV[place + 1]
+  answers[number] = redis.call(ARGV[place], key, unpack(ARGV, place + 2, last)) or false
+  place = last + 1
 end
 return answers
 """
-# Devices, for each whether it was read whole, then fields and values. ARGV: the size of the field `u` up to which a
-# device is read whole; for each device how many fields are wanted otherwise, these.
+# Devices, for each whether it was read whole, then fields and values, or else the values of the fields wanted. ARGV: up
+# to how many fields a device is read whole, or -1; for each device how many fields are wanted otherwise, these.
 DEVICES = """
-local answers, place = {}, 2
+local answers, place, few = {}, 2, tonumber(ARGV[1])
 for number, key in ipairs(KEYS) do
-  local count, answer = tonumber(ARGV[place]), {1}
-  if redis.call('HSTRLEN', key, 'u') <= tonumber(ARGV[1]) or tonumber(ARGV[1]) < 0 then
+  local last, answer = place + ARGV[place], nil
+  if few < 0 or redis.call('HLEN', key) <= few then
     answer = redis.call('HGETALL', key)
     table.insert(answer, 1, 1)
   else
-    answer[1] = 0
-    for i = place + 1, place + count do
-      local value = redis.call('HGET', key, ARGV[i])
-      if value then table.insert(answer, ARGV[i]); table.insert(answer, value) end
-    end
+    answer = redis.call('HMGET', key, unpack(ARGV, place + 1, last))
+    table.insert(answer, 1, 0)
   end
   answers[number] = answer
-  place = place + count + 1
+  place = last + 1
 end
 return answers
 """
+FEW = 8  # fields of a device that are rather read at once than chosen from
+NO_DEVICES: Mapping[str, Iterable[int]] = MappingProxyType({})
 MOST_ARGUMENTS = 1_000  # of one command: a script cannot unpack many thousands
 
+Take = Callable[[Any, Any], None]  # keeps what was found of a subject
 Command = tuple[str, bytes, Sequence[bytes]]  # name, key, arguments
 
 
@@ -98,7 +98,6 @@ class View:
         self.observations: dict[Anchor, Observation] = {}
         self.owners: dict[Anchor, ProfileId] = {}
         self.profiles: dict[ProfileId, Profile | None] = {}
-        self.absorbers: dict[ProfileId, ProfileId] = {}
         self.slices: dict[str, dict[int, Slice]] = {}
         self.everyone: dict[str, list[Anchor]] = {}
         self.partly: set[str] = set()  # devices of which only a part was read
@@ -112,35 +111,33 @@ class View:
     async def read(
         self,
         *,
-        anchors: Iterable[Anchor] = (),
+        anchors: Collection[Anchor] = (),
         values: Iterable[Value] = (),
         owners: Iterable[Anchor] = (),
         profiles: Iterable[ProfileId] = (),
+        devices: Mapping[str, Iterable[int]] = NO_DEVICES,
     ) -> None:
-        """Read what is not read yet: observations and their owners, postings, owners alone, records of profiles."""
-        wanted: dict[bytes, tuple[Any, Any]] = {}
-        for anchor in anchors:
-            wanted[self.where.observation(anchor)] = (self._take_observation, anchor)
-            wanted[self.where.owner(anchor)] = (self._take_owner, anchor)
-        for anchor in owners:
-            wanted[self.where.owner(anchor)] = (self._take_owner, anchor)
-        for value in values:
-            wanted[self.where.posting(value)] = (self._take_posting, value)
-        for profile in profiles:
-            wanted[self.where.profile(profile)] = (self._take_profile, profile)
-            wanted[self.where.absorbed(profile)] = (self._take_absorber, profile)
-        fresh = [key for key in wanted if key not in self._asked]
-        if not fresh:
-            return
-        self._asked.update(fresh)
-        await self.pipe.watch(*fresh)
-        for key, found in zip(fresh, await self.pipe.mget(fresh), strict=True):
-            take, subject = wanted[key]
-            take(subject, found)
+        """Read what is not read yet: observations and their owners, postings, owners alone, records of profiles.
 
-    async def read_devices(self, periods: Mapping[str, Iterable[int]]) -> None:
-        """Read these devices; of one on which many observations were made only the given slices and who these are."""
-        await self._read_devices(periods, self.sample)
+        Of a device with more than a few slices only the given ones are read, and who was ever seen on it.
+        """
+        where = self.where
+        kinds: list[tuple[Callable[[Any], bytes], Take, Iterable[Any]]] = [
+            (where.observation, self._take_observation, anchors),
+            (where.owner, self._take_owner, (*anchors, *owners)),
+            (where.posting, self._take_posting, values),
+            (where.profile, self._take_profile, profiles),
+        ]
+        wanted = {key_of(subject): (take, subject) for key_of, take, subjects in kinds for subject in subjects}
+        fresh = [key for key in wanted if key not in self._asked]
+        self._asked.update(fresh)
+        if fresh or devices:
+            await self.pipe.watch(*fresh, *map(where.device, devices))
+        if fresh:
+            for key, found in zip(fresh, await self.pipe.mget(fresh), strict=True):
+                take, subject = wanted[key]
+                take(subject, found)
+        await self._read_devices(devices, FEW)
 
     @property
     def sample(self) -> int:
@@ -150,18 +147,20 @@ class View:
     async def read_whole(self, devices: Iterable[str]) -> None:
         """Read all of these devices."""
         unread = {device: () for device in devices if device not in self.slices or device in self.partly}
+        if unread:
+            await self.pipe.watch(*map(self.where.device, unread))
         await self._read_devices(unread, -1)
 
-    async def _read_devices(self, periods: Mapping[str, Iterable[int]], most: int) -> None:
+    async def _read_devices(self, periods: Mapping[str, Iterable[int]], few: int) -> None:
         if not periods:
             return
         where = [self.where.device(device) for device in periods]
         fields = [[keys.EVERYONE, *map(keys.pack, sorted(some))] for some in periods.values()]
-        await self.pipe.watch(*where)
         arguments: list[Any] = [part for some in fields for part in (len(some), *some)]
-        found: Any = await self.pipe.eval(DEVICES, len(where), *where, most * ANCHOR, *arguments)
-        for device, (whole, *flat) in zip(periods, found, strict=True):
-            self._take_device(device, keys.pairs(flat), whole=bool(whole))
+        found: Any = await self.pipe.eval(DEVICES, len(where), *where, few, *arguments)
+        for device, asked, (whole, *flat) in zip(periods, fields, found, strict=True):
+            known = keys.pairs(flat) if whole else {f: v for f, v in zip(asked, flat, strict=True) if v is not None}
+            self._take_device(device, known, whole=bool(whole))
 
     async def read_visited(self, anchors: Collection[Anchor]) -> set[str]:
         """The devices on which these observations were made."""
@@ -231,6 +230,17 @@ class View:
             self._generic.get((value, False), False) and not self._generic.get((value, True), True) for value in values
         )
 
+    def is_alone(self, anchor: Anchor) -> bool:
+        """Whether nothing that was read can be linked to the observation, in the graph as it was and as it becomes."""
+        if any(anchor in ties.joined for ties in (self.ties, self.ties_before)):
+            return False
+        for own in self.observations[anchor].identifiers:
+            if self._postings.get(own) != [anchor]:
+                return False
+            if any(self._postings.get(other) != [] for other in asked_with(own)[1:]):
+                return False
+        return True
+
     async def parts(self, changed: Collection[Anchor]) -> list[tuple[Content, int]]:
         """What must be clustered anew because these observations changed: whole components, and down to which rank.
 
@@ -258,7 +268,7 @@ class View:
         settled: list[tuple[set[Anchor], int]] = []
         done: set[Anchor] = set()
         rest = sorted(seeds)
-        for rank in RANKS:
+        for rank in self.policy.ranks:
             large: set[Anchor] = set()
             waiting, rest = rest, []
             for anchor in waiting:
@@ -293,7 +303,7 @@ class View:
         anchors = list(anchors)
         await self._read_observations(anchors)
         said = {
-            value for anchor in anchors for own in self.observations[anchor].identifiers for value in _asked_with(own)
+            value for anchor in anchors for own in self.observations[anchor].identifiers for value in asked_with(own)
         }
         values = {value for value in said if cluster.links(value, self.policy)}
         await self.read(values=values)
@@ -328,12 +338,23 @@ class View:
         def holding(value: Value) -> Sequence[Anchor]:
             return self.holders(value, when)
 
-        for ties in {When.BEFORE: [self.ties_before], When.AFTER: [self.ties]}.get(when, [self.ties, self.ties_before]):
+        for ties in self._ties_of(when):
             for other in cluster.neighbours(
-                anchor, self.observations[anchor].identifiers, holding, generic=generic, ties=ties, rank=rank
+                anchor,
+                self.observations[anchor].identifiers,
+                holding,
+                self.policy,
+                generic=generic,
+                ties=ties,
+                rank=rank,
             ):
                 if other in self.observations and not (when is When.BEFORE and other in self.added):
                     yield other
+
+    def _ties_of(self, when: When) -> list[Ties]:
+        if when is When.BEFORE or self.ties is self.ties_before:
+            return [self.ties_before]
+        return [self.ties] if when is When.AFTER else [self.ties, self.ties_before]
 
     def _content(self, anchors: Iterable[Anchor]) -> Content:
         return {anchor: self.observations[anchor] for anchor in sorted(anchors)}
@@ -352,16 +373,12 @@ class View:
             self.owners[anchor] = found
 
     def _take_posting(self, value: Value, found: bytes | None) -> None:
-        posting = keys.anchors(found)
-        self._stored[value] = len(posting)
-        self._postings[value] = posting + [a for a in self._postings.get(value, ()) if a not in set(posting)]
+        stored, added = keys.anchors(found), self._postings.get(value, ())
+        self._stored[value] = len(stored)
+        self._postings[value] = stored + [anchor for anchor in added if anchor not in stored] if added else stored
 
     def _take_profile(self, profile: ProfileId, found: bytes | None) -> None:
         self.profiles[profile] = None if found is None else keys.decode_profile(found)
-
-    def _take_absorber(self, profile: ProfileId, found: bytes | None) -> None:
-        if found is not None:
-            self.absorbers[profile] = found
 
     def _take_device(self, device: str, fields: dict[bytes, bytes], *, whole: bool) -> None:
         self.everyone[device] = keys.anchors(fields.pop(keys.EVERYONE, None))
@@ -389,7 +406,7 @@ async def many(pipe: Pipeline, commands: Sequence[Command]) -> list[Any]:
     return list(await answer) if pipe.watching and not pipe.explicit_transaction else []
 
 
-def _asked_with(value: Value) -> tuple[Value, ...]:
+def asked_with(value: Value) -> tuple[Value, ...]:
     """The value, and what an alias may connect it with."""
     name, text = value
     if name == ACCOUNT:

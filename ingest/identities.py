@@ -10,7 +10,6 @@ what is set aside.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from cdp.errors import TransientError
+from cdp.forms.traces import is_personal
 from cdp.records import NOTHING, RawEvent
 from ingest.metrics import FIGURES
 from ingest.signatures import (
@@ -47,8 +47,6 @@ PERSONAL = frozenset(
     )
 )
 NO_VALUES: tuple[Any, ...] = (None, "", [], {})
-# External ids of an installation, an advertisement or a company; again as identity has them.
-NOT_A_PERSON = re.compile(r".*\.(push_token|idfa)|ga_client_id|group_id|previous_id|push_token|idfa|gaid|.*clid")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -203,7 +201,7 @@ def _of_traits(traits: Mapping[str, Raw], path: str) -> Iterator[Claim]:
 def _of_external(one: Mapping[str, Any], path: str) -> Claim | None:
     name = written("", one.get("type")).lower()
     foreign = one.get("collection") not in (None, "users") or one.get("encoding") not in (None, "none")
-    if foreign or NOT_A_PERSON.fullmatch(name) or not (value := written(name, one.get("id"))):
+    if foreign or not is_personal(name) or not (value := written(name, one.get("id"))):
         return None
     return Claim(name or "externalId", value, path)
 

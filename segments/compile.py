@@ -1,6 +1,6 @@
 """Trees of nodes → one ClickHouse query that answers all of them for the given profiles in one pass.
 
-    anchors of the profiles ─┬─ traits ─► a column for each condition on a trait ───────────────────────────┐
+    anchors of the profiles ─┬─ traits ─► the value that the rule chooses ─► a column for each condition ───┐
                              └─ events ─► one for each kind, window, property and test                     ├─► answers
                                           └─► a figure ─► a column for each condition on a figure, and `due`┘
 
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
+from cdp.traits import NULL, USUAL, Rule, Rules
 from segments.evaluate import windows
 from segments.expressions import (
     Parameters,
@@ -33,6 +34,7 @@ from segments.expressions import (
     number_literal,
     opposite,
     parameter,
+    text_literal,
 )
 from segments.nodes import (
     All,
@@ -55,7 +57,8 @@ Windows = Sequence[tuple[Events, tuple[int, ...]]]
 
 NEVER = 2**62
 SAMPLE = 20
-STATED, MEASURED = "stated", "measured"
+STATED, COUNTED, MEASURED = "stated", "counted", "measured"
+NO_RULES: Rules = {}
 
 
 # With many parameters the client sends a form, of whose fields ClickHouse takes up to 128 KiB each.
@@ -78,15 +81,15 @@ class Plan(NamedTuple):
         return max(len(self.sql), *(len(str(value).encode()) for value in self.parameters.values())) <= LARGEST_FIELD
 
 
-def compile_nodes(nodes: Sequence[Node], *, pretty: bool = False) -> Plan:
+def compile_nodes(nodes: Sequence[Node], rules: Rules = NO_RULES, *, pretty: bool = False) -> Plan:
     """The query over the profiles `{profiles: Array(UUID)}`; `pretty` is for people."""
-    compiler = Compiler()
+    compiler = Compiler(rules)
     return Plan(compiler.query(nodes).sql("clickhouse", pretty=pretty), compiler.parameters.values)
 
 
-def compile_preview(nodes: Sequence[Node], *, pretty: bool = False) -> Plan:
+def compile_preview(nodes: Sequence[Node], rules: Rules = NO_RULES, *, pretty: bool = False) -> Plan:
     """The query over everyone: one row of (people, how many meet each node, up to SAMPLE who meet the first)."""
-    compiler = Compiler(everyone=True)
+    compiler = Compiler(rules, everyone=True)
     answers = compiler.query(nodes).subquery("answers")
     meets_first = call("arrayElement", column("holds"), number_literal(1))
     sample = exp.CombinedParameterizedAgg(
@@ -99,13 +102,16 @@ def compile_preview(nodes: Sequence[Node], *, pretty: bool = False) -> Plan:
 class Compiler:
     """Turns nodes into expressions, and collects on the way the columns that these stand on."""
 
-    def __init__(self, *, everyone: bool = False) -> None:
+    def __init__(self, rules: Rules = NO_RULES, *, everyone: bool = False) -> None:
         self.parameters = Parameters()
+        self._rules = rules
         self._everyone = everyone
         self._stated = Columns()  # of a profile, from its traits
         self._noted = Columns()  # of each event
         self._measured = Columns()  # of a profile, from its events
-        self._trait_names: list[str] = []
+        self._reconciled = Columns()  # of a profile, from those of its traits whose values are counted
+        self._trait_names: list[str] = []  # of the others
+        self._counted_names: list[str] = []
 
     def query(self, nodes: Sequence[Node]) -> exp.Select:
         """The query that answers these nodes."""
@@ -116,8 +122,11 @@ class Compiler:
         query = query.with_("anchors", as_=self._anchors())
         sources = [self._events(nodes).subquery(MEASURED)] if kinds else []
         sources += [self._traits().subquery(STATED)] if self._stated else []
+        sources += [self._counted().subquery(COUNTED)] if self._reconciled else []
         query = query.from_(sources[0])
-        return query.join(sources[1], using="profile_id", join_type="inner") if sources[1:] else query
+        for source in sources[1:]:
+            query = query.join(source, using="profile_id", join_type="inner")
+        return query
 
     def visit(self, node: Node) -> Expr:
         """Whether the node holds, as an expression over the columns of its conditions."""
@@ -129,21 +138,45 @@ class Compiler:
             case Not(part):
                 return opposite(self.visit(part))
             case TraitIs(path, test):
-                return self._stated.add("holds", node, lambda: self._passes(test, self._trait(path)), STATED)
+                columns, table = self._place(path[0])
+                return columns.add("holds", node, lambda: self._passes(test, self._trait(path)), table)
             case Measured():
                 return self._measured.add("holds", node, lambda: self._bounded(node), MEASURED)
 
     def _passes(self, test: Predicate, raw: Expr) -> Expr:
         return OPERATORS[test.operator].sql(raw, test.given, self.parameters)
 
-    def _trait(self, path: Path) -> Expr:
-        return self._stated.add("trait", path, lambda: self._latest(*path))
+    def _rule(self, name: str) -> Rule:
+        return self._rules.get(name, USUAL)
 
-    def _latest(self, name: str, *rest: str) -> Expr:
-        if name not in self._trait_names:
-            self._trait_names.append(name)
+    def _place(self, name: str) -> tuple[Columns, str]:
+        """Where a trait's columns are."""
+        is_counted = self._rule(name).name == "most_frequent"
+        return (self._reconciled, COUNTED) if is_counted else (self._stated, STATED)
+
+    def _trait(self, path: Path) -> Expr:
+        return self._place(path[0])[0].add("trait", path, lambda: self._chosen_value(*path))
+
+    def _chosen_value(self, name: str, *rest: str) -> Expr:
+        names = self._counted_names if self._place(name)[1] == COUNTED else self._trait_names
+        if name not in names:
+            names.append(name)
         is_it = equal(column("name"), self.parameters.bind("String", name))
-        return at_path(call("argMaxIf", column("value"), column("rank"), is_it), rest, self.parameters)
+        chosen = call("argMaxIf", column("value"), self._standing(self._rule(name)), is_it)
+        return at_path(chosen, rest, self.parameters)
+
+    def _standing(self, rule: Rule) -> Expr:
+        """How high a value stands under the rule (`cdp.traits.standing`): what matters more lies in higher bits."""
+        if rule.name == "most_recent":
+            return column("rank")
+        if rule.name == "most_frequent":
+            return call("tuple", column("verified"), column("times"), column("rank"))
+        proven = exp.Add(this=_at_bit(column("verified"), 127), expression=column("rank"))
+        if rule.name == "most_recent_verified":
+            return proven
+        is_set = exp.NEQ(this=column("value"), expression=text_literal(NULL))
+        trusted = call("indexOf", self.parameters.bind("Array(String)", list(rule.sources[::-1])), column("source"))
+        return exp.Add(this=exp.Add(this=_at_bit(is_set, 126), expression=_at_bit(trusted, 112)), expression=proven)
 
     def _property(self, path: Path) -> Expr:
         return self._noted.add("property", path, lambda: at_path(column("properties"), path, self.parameters))
@@ -217,8 +250,28 @@ class Compiler:
 
     def _traits(self) -> exp.Select:
         names = self.parameters.bind("Array(String)", self._trait_names)
-        rows = exp.select("anchor_id", "name", "rank", "value").from_("traits")
+        rows = exp.select("anchor_id", "name", "source", "verified", "rank", "value").from_("trait_values")
         return self._per_profile(rows.where(exp.In(this=column("name"), field=names)), self._stated)
+
+    def _counted(self) -> exp.Select:
+        """Traits whose values are counted: every statement since what takes it back, per profile, proof and value."""
+        names = self.parameters.bind("Array(String)", self._counted_names)
+        rows = exp.select("anchor_id", "name", "value", "verified", "rank").from_("statements")
+        rows = self._of_anchors(rows.where(exp.In(this=column("name"), field=names)))
+        taken_back = exp.Window(
+            this=call("maxIf", column("rank"), equal(column("value"), text_literal(NULL))),
+            partition_by=[column(name) for name in ("profile_id", "name", "verified")],
+        )
+        said = exp.select("profile_id", "name", "value", "verified", exp.alias_(column("rank"), "place"))
+        said = said.select(exp.alias_(taken_back, "taken_back")).from_(rows.subquery("facts"))
+        said = said.join("anchors", using="anchor_id", join_type="inner")
+        times = call("countIf", exp.GT(this=column("place"), expression=column("taken_back")))
+        values = exp.select("profile_id", "name", "value", "verified", exp.alias_(times, "times"))
+        values = values.select(exp.alias_(call("max", column("place")), "rank")).from_(said.subquery("said"))
+        values = values.group_by("profile_id", "name", "verified", "value")
+        everyone = exp.select("profile_id").distinct().from_("anchors").subquery("people")
+        chosen = exp.select("profile_id", *self._reconciled.aliased).from_(values.subquery("values"))
+        return chosen.join(everyone, using="profile_id", join_type="right").group_by("profile_id")
 
     def _events(self, nodes: Sequence[Node]) -> exp.Select:
         moment = exp.alias_(call("toUnixTimestamp64Milli", column("at")), "moment")
@@ -230,12 +283,15 @@ class Compiler:
         return self._per_profile(rows, self._measured)
 
     def _per_profile(self, rows: exp.Select, columns: Columns) -> exp.Select:
-        if not self._everyone:
-            anchors = exp.select("anchor_id").from_("anchors")
-            rows = rows.where(exp.In(this=column("anchor_id"), query=anchors.subquery()))
-        joined = exp.select("profile_id", *columns.aliased).from_(rows.subquery("facts"))
+        joined = exp.select("profile_id", *columns.aliased).from_(self._of_anchors(rows).subquery("facts"))
         # From the right, so that a profile of which nothing is known is there too: no figure counts an empty row.
         return joined.join("anchors", using="anchor_id", join_type="right").group_by("profile_id")
+
+    def _of_anchors(self, rows: exp.Select) -> exp.Select:
+        if self._everyone:
+            return rows
+        anchors = exp.select("anchor_id").from_("anchors")
+        return rows.where(exp.In(this=column("anchor_id"), query=anchors.subquery()))
 
 
 class Columns:
@@ -263,6 +319,10 @@ def _longest_window(nodes: Sequence[Node]) -> int | None:
     leaves = [leaf for node in nodes for leaf in conditions(node) if isinstance(leaf, Measured)]
     lengths = [leaf.figure.events.within for leaf in leaves]
     return max((length for length in lengths if length is not None), default=0) if None not in lengths else None
+
+
+def _at_bit(number: Expr, bit: int) -> Expr:
+    return call("bitShiftLeft", call("toUInt128", number), number_literal(bit))
 
 
 def now() -> Expr:

@@ -11,20 +11,26 @@ import structlog
 
 from cdp.errors import InvalidError
 from cdp.registry import Entry, Registry
-from segments.nodes import Node
+from cdp.traits import Rule, Rules, rules_of
+from segments.nodes import Node, TraitIs, conditions
 from segments.parse import parse
 
 log = structlog.get_logger(__name__)
 
 SEGMENT = "segment"
+OwnRules = tuple[tuple[str, Rule], ...]
 
 
 class Segment(NamedTuple):
-    """A segment, ready to be evaluated. `fingerprint` changes with its conditions, and with nothing else."""
+    """A segment, ready to be evaluated. `fingerprint` changes with its conditions and with `rules`, nothing else.
+
+    `rules`: which value of the traits that it asks for counts, by name, where that is not the usual one.
+    """
 
     key: str
     root: Node
     fingerprint: str
+    rules: OwnRules = ()
 
 
 class Live(NamedTuple):
@@ -46,32 +52,41 @@ class Definitions:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._parsed: dict[str, tuple[int, Segment | None]] = {}
+        self._parsed: dict[str, tuple[int, Rules, Segment | None]] = {}
 
     def live(self) -> Live:
         """What is in force now."""
-        found = {entry.key: self._read(entry) for entry in self._registry.all(SEGMENT)}
+        rules = rules_of(self._registry)
+        found = {entry.key: self._read(entry, rules) for entry in self._registry.all(SEGMENT)}
         segments = {key: segment for key, segment in found.items() if segment is not None}
         return Live(segments, frozenset(found.keys() - segments.keys()))
 
-    def _read(self, entry: Entry) -> Segment | None:
-        version, segment = self._parsed.get(entry.key, (-1, None))
-        if version != entry.version:
-            segment = _segment(entry)
-            self._parsed[entry.key] = entry.version, segment
+    def _read(self, entry: Entry, rules: Rules) -> Segment | None:
+        version, before, segment = self._parsed.get(entry.key, (-1, rules, None))
+        if version != entry.version or before != rules:
+            segment = _readable(entry, rules)
+            self._parsed[entry.key] = entry.version, rules, segment
         return segment
 
 
-def fingerprint(conditions: Any) -> str:
-    """A short text that is the same for the same conditions."""
-    text = json.dumps(conditions, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+def segment_of(entry: Entry, rules: Rules) -> Segment:
+    """The segment as it is evaluated under these rules. Raises `InvalidError` where this version cannot read it."""
+    written = entry.body.get("conditions")
+    root = parse(written)
+    asked = {leaf.path[0] for leaf in conditions(root) if isinstance(leaf, TraitIs)}
+    own = tuple(sorted((name, rule) for name, rule in rules.items() if name in asked))
+    return Segment(entry.key, root, fingerprint(written, own), own)
+
+
+def fingerprint(written: Any, rules: OwnRules = ()) -> str:
+    """A short text that is the same for the same conditions under the same rules."""
+    text = json.dumps([written, rules] if rules else written, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _segment(entry: Entry) -> Segment | None:
-    conditions = entry.body.get("conditions")
+def _readable(entry: Entry, rules: Rules) -> Segment | None:
     try:
-        return Segment(entry.key, parse(conditions), fingerprint(conditions))
+        return segment_of(entry, rules)
     except InvalidError as error:
         log.error("segment.unreadable", segment=entry.key, path=error.path, reason=error.message)
         return None

@@ -20,12 +20,14 @@ from cdp.registry import Entry
 from cdp.service import Platform
 from cdp.streams.base import Draft
 from cdp.topics import PROFILES_TOUCHED
+from cdp.traits import Rules, rules_of
 from cdp.warehouse.sql import load
 from segments.compile import SAMPLE, compile_nodes, compile_preview
-from segments.definitions import SEGMENT, fingerprint
+from segments.definitions import SEGMENT, segment_of
 from segments.nodes import Node, walk
 from segments.overview import Overview, is_ready
 from segments.parse import ROOT, parse
+from segments.recounts import Recount
 from segments.schema import EXAMPLES, VIP, schema
 
 log = structlog.get_logger(__name__)
@@ -176,7 +178,7 @@ async def get_schema(_: Reader) -> Json:
 async def preview(body: PreviewBody, opened: Opened, _: Reader) -> Preview:
     """Who would be in at this moment, and how many meet each part. Nothing is stored."""
     parts = list(walk(await _read(opened, body.conditions), ROOT))
-    plan = compile_preview([node for _, node in parts])
+    plan = compile_preview([node for _, node in parts], rules_of(opened.registry))
     now = opened.clock.now()
     [(of, counts, sample)] = await opened.warehouse.rows(plan.sql, {**plan.parameters, "now": now}, limited=True)
     counts = counts or [0] * len(parts)
@@ -273,7 +275,7 @@ async def list_changes(
 async def _read(opened: Platform, conditions: Json) -> Node:
     """The tree. Raises `InvalidError` also when the warehouse would refuse the query, which it is asked for nobody."""
     root = parse(conditions)
-    sql, parameters = plan = compile_nodes([root])
+    sql, parameters = plan = compile_nodes([root], rules_of(opened.registry))
     try:
         if plan.fits:
             with contextlib.suppress(TransientError):
@@ -301,19 +303,26 @@ async def _answer(opened: Platform, entry: Entry, response: Response) -> Segment
 async def _views(opened: Platform, entries: list[Entry]) -> list[SegmentView]:
     partitions = opened.log.partitions(PROFILES_TOUCHED)
     overview = Overview(opened.state, opened.settings.state.prefix, partitions)
-    members, counted = await overview.members(), await overview.counted()
+    members, counted, rules = await overview.members(), await overview.counted(), rules_of(opened.registry)
     return [
         SegmentView(
             **{"name": entry.key, **entry.body},
             key=entry.key,
             version=entry.version,
             members=members[entry.key],
-            ready=is_ready(counted, entry.key, fingerprint(entry.body.get("conditions"))),
+            ready=_is_ready(counted, entry, rules),
             created_at=clock.to_text(entry.created_at),
             updated_at=clock.to_text(entry.updated_at),
         )
         for entry in entries
     ]
+
+
+def _is_ready(counted: list[dict[str, Recount]], entry: Entry, rules: Rules) -> bool:
+    try:
+        return is_ready(counted, entry.key, segment_of(entry, rules).fingerprint)
+    except InvalidError:  # another version of the product wrote it
+        return False
 
 
 def _change(row: Json) -> Change:

@@ -97,7 +97,7 @@ def schema() -> Json:
             "all": _object({"all": _list({"$ref": "#/$defs/condition"})}, "Every part holds."),
             "any": _object({"any": _list({"$ref": "#/$defs/condition"})}, "At least one part holds."),
             "not": _object({"not": {"$ref": "#/$defs/condition"}}, "The part does not hold."),
-            "trait": _tests("trait", "A trait of the profile: the latest value that anything said about the person."),
+            "trait": _tests("trait", "A trait of the profile: the value that its rule chooses (`GET /api/v1/traits`)."),
             "property": _tests("property", "A property of the event."),
             "event": _event(),
             "count": _bounds({"type": "integer", "minimum": 0, "maximum": check.LARGEST_COUNT}, {}),

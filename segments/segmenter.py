@@ -26,9 +26,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cdp.errors import TransientError
 from cdp.records import ProfilesTouched, TouchedProfile, decode_touched, new_trace_id
+from cdp.registry import Entry
 from cdp.service import Platform
 from cdp.streams.base import Message, Partition
 from cdp.topics import PROFILES_TOUCHED, Topic
+from cdp.traits import TRAIT
 from cdp.warehouse.sql import load
 from segments.definitions import Definitions, Live
 from segments.membership import Pass, Sequences, Share
@@ -66,6 +68,7 @@ class Segmenter:
         self._reconcile_at = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._evaluated = self._changed = 0
+        platform.registry.watch(self._ruled)
 
     async def assigned(self, places: Sequence[Partition]) -> Mapping[Partition, int]:
         """Partitions gained; they are taken over when there is work on them."""
@@ -165,6 +168,11 @@ class Segmenter:
         live = self._definitions.live()
         if news.definition_offset < 0 or _is_uncounted(share, live, news.segment):
             await self._begin(share, live, news.segment, news.trace_id)
+
+    def _ruled(self, kind: str, _name: str, _entry: Entry | None) -> None:
+        """The rule of a trait changed: whoever asks for the trait is to be recounted, at the next turn."""
+        if kind == TRAIT:
+            self._reconcile_at = 0.0
 
     async def _reconcile(self) -> None:
         """Begin the recounts that nobody has told about."""

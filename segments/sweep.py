@@ -74,7 +74,8 @@ class Sweep:
 @lru_cache(maxsize=64)
 def plan(segments: Segments) -> Plan:
     """The query over these segments. Kept, as it stays the same until a definition changes."""
-    return compile_nodes([segment.root for segment in segments])
+    rules = {name: rule for segment in segments for name, rule in segment.rules}
+    return compile_nodes([segment.root for segment in segments], rules)
 
 
 def _standing(keys: Sequence[str], answers: Sequence[int], due: int) -> Standing:

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping
 from msgspec import Raw
 
 from cdp.records import AnchorAssigned, EventType, ResolvedEvent
+from cdp.testing import Statement, reconciled
+from cdp.traits import USUAL, Rules
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.rows import TABLES, Row, change_rows, encode_rows, event_row, trait_rows
 from segments.evaluate import Happened, History, read
 
 SOURCE = "stage"
+NO_RULES: Rules = {}
+Place = tuple[str, str, str]  # anchor, trait, message
 
 
 class Stage:
@@ -58,13 +62,15 @@ class Stage:
         properties: str = "{}",
         traits: str = "{}",
         message_id: str = "",
+        source: str = SOURCE,
+        verified: bool = False,
     ) -> None:
         """Something happened under this anchor. Properties and traits are JSON text."""
         self._count += 1
         event = ResolvedEvent(
             offset=self._count,
             index=0,
-            source=SOURCE,
+            source=source,
             trace_id="",
             received_at=at,
             id=message_id or f"message-{self._count}",
@@ -75,6 +81,7 @@ class Stage:
             name=name,
             properties=Raw(properties.encode()),
             traits=Raw(traits.encode()),
+            verified=verified,
         )
         self._events.setdefault(anchor_id, []).append(event)
         self._rows += [event_row(0, event), *trait_rows(event)]
@@ -86,23 +93,31 @@ class Stage:
             if some := [row for row in rows if isinstance(row, kind)]:
                 await self._warehouse.insert(table, kind.__struct_fields__, encode_rows(some))
 
-    async def histories(self, profile_ids: Iterable[str]) -> dict[str, History | None]:
-        """What the oracle is to know of each profile; None for one without anchors.
+    async def histories(self, profile_ids: Iterable[str], rules: Rules = NO_RULES) -> dict[str, History | None]:
+        """What the oracle is to know of each profile under these rules; None for one without anchors.
 
         The rank of traits of the same moment is the warehouse's: it is a hash.
         """
-        found = await self._warehouse.rows("SELECT toString(anchor_id), name, message_id, rank FROM traits")
-        ranks = {(anchor_id, name, message_id): rank for anchor_id, name, message_id, rank in found}
-        return {profile_id: self._history(profile_id, ranks) for profile_id in profile_ids}
+        latest, all_ = await self._ranks("trait_values"), await self._ranks("statements")
+        return {profile_id: self._history(profile_id, rules, latest, all_) for profile_id in profile_ids}
 
-    def _history(self, profile_id: str, ranks: Mapping[tuple[str, str, str], int]) -> History | None:
+    async def _ranks(self, table: str) -> dict[Place, int]:
+        ranks = "SELECT toString(anchor_id), name, message_id, rank FROM {table:Identifier}"
+        rows = await self._warehouse.rows(ranks, {"table": table})
+        return {(anchor_id, name, message_id): rank for anchor_id, name, message_id, rank in rows}
+
+    def _history(
+        self, profile_id: str, rules: Rules, latest: Mapping[Place, int], all_: Mapping[Place, int]
+    ) -> History | None:
         if not (anchors := self.anchors(profile_id)):
             return None
-        latest: dict[str, tuple[int, str]] = {}
+        said: dict[str, list[Statement]] = {}
         events: list[Happened] = []
         for event in (event for anchor_id in anchors for event in self._events.get(anchor_id, [])):
             events.append(Happened(event.type, event.name, event.at, read(bytes(event.properties).decode())))
             for row in trait_rows(event):
+                ranks = all_ if rules.get(row.name, USUAL).name == "most_frequent" else latest
                 rank = ranks.get((row.anchor_id, row.name, row.message_id), -1)
-                latest[row.name] = max(latest.get(row.name, (-1, "")), (rank, row.value))
-        return History({name: read(value) for name, (_, value) in latest.items()}, events)
+                said.setdefault(row.name, []).append(Statement(read(row.value), row.source, bool(row.verified), rank))
+        traits = {name: reconciled(rules.get(name, USUAL), statements) for name, statements in said.items()}
+        return History(traits, events)

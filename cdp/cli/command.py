@@ -62,9 +62,26 @@ def asks(register: Callable[[Callable[..., Any]], Any]) -> Callable[[Callable[..
 
 
 def group(name: str, sentence: str, *, default: str | None = None) -> typer.Typer:
-    """A group of commands. With `default`, that command is meant where none is named: `cdp profile email:…`."""
+    """A group of commands, and of those that the wing of its name offers.
+
+    With `default`, that command is meant where none is named: `cdp profile email:…`.
+    """
+
+    @functools.cache
+    def offered() -> dict[str, Any]:
+        """The wing's commands; a wing takes its time to load, so only when they are asked for."""
+        from cdp.service import wing
+
+        found = wing(name)
+        return dict(typer.main.get_group(found.commands).commands) if found and found.commands else {}
 
     class Defaulting(TyperGroup):
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return super().get_command(ctx, cmd_name) or offered().get(cmd_name)
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            return [*super().list_commands(ctx), *offered()]
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             if default and args and not args[0].startswith("-") and args[0] not in self.commands:
                 args = [default, *args]

@@ -7,8 +7,9 @@ One turn:
 
 1. sort      records into rows by table, and into the profiles that they are about
 2. skip      events whose place in events.raw is stored already; of the others some are looked at for the catalogue
-3. insert    all tables; an event that ClickHouse refuses is set aside alone, in `quarantine` and on events.quarantined
-4. touch     profiles.touched, also for what was skipped: a crash may have come between 3 and 4
+3. hold      the profiles: from here on nobody is shown them as they were read before (cdp.cache)
+4. insert    all tables; an event that ClickHouse refuses is set aside alone, in `quarantine` and on events.quarantined
+5. touch     profiles.touched, also for what was skipped: a crash may have come between 4 and 5
 
 `events` gets each place of events.raw exactly once. A partition newly assigned, or one whose last turn failed, may hold
 more than was committed: places up to the last one stored are read back and skipped. After that the loader knows how far
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +30,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from cdp.anchors import profiles_of
+from cdp.cache import Cache
 from cdp.errors import PermanentError, TransientError
 from cdp.records import (
     AnchorAssigned,
@@ -41,6 +43,7 @@ from cdp.records import (
     QuarantinedBatch,
     ResolvedEvent,
     TouchedProfile,
+    ValueJudged,
     decode_deliveries,
     decode_identity,
     decode_quarantined,
@@ -131,6 +134,7 @@ class Turn:
         self.refused: list[Refused] = []
         self.anchors: dict[str, TouchedProfile] = {}
         self.profiles: dict[str, TouchedProfile] = {}
+        self.members: set[str] = set()  # profiles that came into segments or went out
         self._traits: list[TraitRow] = []
         for message in messages:
             ADD[message.topic](self, message)
@@ -165,7 +169,9 @@ class Turn:
 
     def add_segments(self, message: Message) -> None:
         """segments.changes."""
-        self.rows[SegmentChangeRow] += map(segment_row, decode_segments(message.value).changes)
+        changes = decode_segments(message.value).changes
+        self.rows[SegmentChangeRow] += map(segment_row, changes)
+        self.members.update(change.profile_id for change in changes)
 
     def add_deliveries(self, message: Message) -> None:
         """deliveries."""
@@ -181,8 +187,8 @@ class Turn:
                 touched, at, known = [change.left, change.right], change.at, self.anchors
             case ObservationAdded():
                 touched, at, known = [change.anchor_id], change.first_seen, self.anchors
-            case DeviceSeen():
-                return  # whose the anchor is, its assignment tells
+            case DeviceSeen() | ValueJudged():
+                return  # whose the anchors are, their assignments tell
         for key in filter(None, touched):
             known[key] = _newer(known.get(key), TouchedProfile(key, change.trace_id, at, "identity"))
 
@@ -209,6 +215,7 @@ class Loader:
         self._warehouse = warehouse
         self._state = state
         self._prefix = prefix
+        self._cache = Cache(state, prefix)
         self._pace = pace
         self._progress: dict[int, Progress] = {}
         self._learner = Learner()
@@ -258,10 +265,14 @@ class Loader:
             partition: await self._fresh(partition, events) for partition, events in turn.events.items()
         }
         turn.rows[CatalogueRow] = self._learnt(chain.from_iterable(fresh.values()))
-        refused = turn.refused + await self._store(fresh, turn.rows)  # 3. insert
+        touched = await self._touched(turn)
+        held = touched.keys() | turn.members
+        await _answer(self._cache.hold(held))  # 3. hold
+        refused = turn.refused + await self._store(fresh, turn.rows)  # 4. insert
         if refused:
             await self._set_aside(refused)
-        await self._touch(turn)  # 4. touch
+        await _answer(self._cache.release(held))
+        await self._touch(touched)  # 5. touch
         for partition, events in turn.events.items():
             self._advance(partition, events)
 
@@ -298,13 +309,14 @@ class Loader:
     async def _store(
         self, fresh: Mapping[int, Sequence[ResolvedEvent]], others: Mapping[type[Row], Sequence[Row]]
     ) -> list[Refused]:
-        """Insert everything, table beside table. Returns the events that ClickHouse refused."""
+        """Insert everything, table beside table, but events last: whoever sees an event sees all that it brought.
+
+        Returns the events that ClickHouse refused.
+        """
         events = {(partition, *_place(event)): event for partition, some in fresh.items() for event in some}
         event_rows = [event_row(partition, event) for (partition, _, _), event in events.items()]
-        refused, *rest = await _all(
-            self._insert(EventRow, event_rows),
-            *(self._insert(kind, some) for kind, some in others.items()),
-        )
+        rest = await _all(*(self._insert(kind, some) for kind, some in others.items()))
+        refused = await self._insert(EventRow, event_rows)
         for row, reason in chain.from_iterable(rest):
             # A trait is in its event as well, and the catalogue tells of events: any other row is our own making, and
             # must not be passed over.
@@ -375,15 +387,16 @@ class Loader:
         )
         log.warning("loader.events_refused", events=len(events))
 
-    async def _touch(self, turn: Turn) -> None:
-        """Tell of every profile that something is new about, one message per partition."""
+    async def _touched(self, turn: Turn) -> dict[str, TouchedProfile]:
+        """Every profile that something is new about. One that gets an anchor later is told of then."""
         touched = dict(turn.profiles)
-        try:
-            current = await profiles_of(self._state, self._prefix, list(turn.anchors))
-        except RedisError as error:
-            raise TransientError(f"The state is away or busy: {error}") from error
+        current = await _answer(profiles_of(self._state, self._prefix, list(turn.anchors)))
         for profile_id, news in zip(current, turn.anchors.values(), strict=True):
             touched[profile_id] = _newer(touched.get(profile_id), structs.replace(news, profile_id=profile_id))
+        return touched
+
+    async def _touch(self, touched: Mapping[str, TouchedProfile]) -> None:
+        """Tell of these profiles, one message per partition."""
         partitions = self._log.partitions(PROFILES_TOUCHED)
         shares: dict[int, list[TouchedProfile]] = defaultdict(list)
         for profile_id, news in touched.items():
@@ -402,6 +415,14 @@ def _place(event: ResolvedEvent) -> Place:
 
 def _newer(known: TouchedProfile | None, news: TouchedProfile) -> TouchedProfile:
     return news if known is None or news.at >= known.at else known
+
+
+async def _answer(asked: Awaitable[T]) -> T:
+    """What the state answers. Raises `TransientError` when it is away."""
+    try:
+        return await asked
+    except RedisError as error:
+        raise TransientError(f"The state is away or busy: {error}") from error
 
 
 async def _all(*inserts: Coroutine[Any, Any, T]) -> list[T]:

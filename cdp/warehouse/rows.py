@@ -25,6 +25,7 @@ from cdp.records import (
     QuarantinedEvent,
     ResolvedEvent,
     SegmentChange,
+    ValueJudged,
     Violation,
     accepted_id,
     encode,
@@ -50,6 +51,7 @@ class EventRow(Struct):
     properties: Raw
     context: Raw
     traits: Raw
+    verified: int
     trace_id: str
     log_partition: int
     log_offset: int
@@ -57,13 +59,14 @@ class EventRow(Struct):
 
 
 class TraitRow(Struct):
-    """traits: `value` is JSON text."""
+    """trait_values: `value` is JSON text."""
 
     anchor_id: str
     name: str
+    source: str
+    verified: int
     at: float
     value: str
-    source: str
     message_id: str
 
 
@@ -128,6 +131,16 @@ class DeviceRow(Struct):
     kind: str
     at: float
     first_seen: float
+
+
+class GenericValueRow(Struct):
+    """generic_values."""
+
+    type: str
+    value: str
+    generic: int
+    version: int
+    at: float
 
 
 class SegmentChangeRow(Struct):
@@ -215,6 +228,7 @@ Row = (
     | LinkRow
     | ProfileChangeRow
     | DeviceRow
+    | GenericValueRow
     | SegmentChangeRow
     | DeliveryRow
     | QuarantineRow
@@ -223,12 +237,13 @@ Row = (
 )
 TABLES: dict[type[Row], str] = {
     EventRow: "events",
-    TraitRow: "traits",
+    TraitRow: "trait_values",
     IdentityMapRow: "identity_map",
     ObservationRow: "observations",
     LinkRow: "links",
     ProfileChangeRow: "profile_changes",
     DeviceRow: "devices",
+    GenericValueRow: "generic_values",
     SegmentChangeRow: "segment_changes",
     DeliveryRow: "deliveries",
     QuarantineRow: "quarantine",
@@ -253,6 +268,7 @@ def event_row(partition: int, event: ResolvedEvent) -> EventRow:
         properties=event.properties,
         context=event.context,
         traits=event.traits,
+        verified=int(event.verified),
         trace_id=event.trace_id,
         log_partition=partition,
         log_offset=event.offset,
@@ -272,9 +288,10 @@ def trait_rows(event: ResolvedEvent) -> list[TraitRow]:
         TraitRow(
             anchor_id=event.anchor_id,
             name=name,
+            source=event.source,
+            verified=int(event.verified),
             at=event.at / 1000,
             value=bytes(value).decode(errors="replace"),
-            source=event.source,
             message_id=event.id,
         )
         for name, value in traits
@@ -282,10 +299,10 @@ def trait_rows(event: ResolvedEvent) -> list[TraitRow]:
 
 
 def latest_traits(rows: Iterable[TraitRow]) -> list[Row]:
-    """Of each anchor's trait only the latest, as clients repeat all traits again and again."""
-    latest: dict[tuple[str, str], list[TraitRow]] = {}
+    """Of each anchor's trait only the latest of each source, as clients repeat all traits again and again."""
+    latest: dict[tuple[str, str, str, int], list[TraitRow]] = {}
     for row in rows:
-        known = latest.setdefault((row.anchor_id, row.name), [])
+        known = latest.setdefault((row.anchor_id, row.name, row.source, row.verified), [])
         if known and known[0].at < row.at:
             known.clear()
         if not known or known[0].at == row.at:  # of the same moment all: the table's rank tells them apart
@@ -325,6 +342,8 @@ def change_rows(change: IdentityChange) -> list[Row]:
                     first_seen=change.first_seen / 1000,
                 )
             ]
+        case ValueJudged():
+            return [GenericValueRow(change.type, change.value, int(change.generic), change.version, change.at / 1000)]
 
 
 def _assignment(change: AnchorAssigned) -> list[Row]:

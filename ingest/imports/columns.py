@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from cdp.forms.emails import is_address
 from ingest.imports.cells import Decimals, Order, amount, currency_of, decimal_of, order_of, text, written_time
-from ingest.imports.contacts import mailbox, restored, telephone
+from ingest.imports.contacts import restored, telephone
 from ingest.imports.fields import (
     EMPTY_NAMES,
     FIELDS,
@@ -117,7 +118,7 @@ class Profile:
     def _test(self, cell: Any, written: str) -> None:
         looks = self.looks
         if "@" in written:
-            looks["email"] += mailbox(written) is not None
+            looks["email"] += is_address(written)
             return
         if isinstance(cell, dict | list):
             return

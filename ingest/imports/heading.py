@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from cdp.forms.emails import is_address
 from ingest.imports.cells import amount, text, written_time
-from ingest.imports.contacts import mailbox, telephone
+from ingest.imports.contacts import telephone
 from ingest.imports.fields import EMPTY_NAMES, KINDS, SHORT, fold, names_of
 
 NAMES = {name for kind in KINDS for name, _ in names_of(kind)} | {name for kind in KINDS for name in SHORT[kind]}
@@ -73,7 +74,7 @@ def _is_word(cell: Any) -> bool:
     return (
         isinstance(cell, str)
         and not said
-        and not mailbox(written)
+        and not is_address(written)
         and not telephone(written, "VN")
         and len(written) < 100
     )

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from cdp import clock
+from cdp.forms import emails
 from cdp.records import encode
 from ingest.imports import contacts
 from ingest.imports.cells import amount, day, moment, plain, text, zone_of
@@ -259,7 +260,7 @@ def identifiers(fields: dict[str, Any], region: str) -> Whose:
             continue
         value: str | None = written
         if name == "email":
-            value = contacts.mailbox(written)
+            value = emails.canonical(written)
         elif name == "phone":
             value = contacts.telephone(written, region)
         elif name == "loyalty_card":

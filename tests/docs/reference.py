@@ -108,8 +108,8 @@ def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "commands"):
         yield path, command
         return
-    for name, inner in command.commands.items():
-        yield from _leaves(f"{path} {name}", inner)
+    for name in command.list_commands(None):  # with those that wings offer
+        yield from _leaves(f"{path} {name}", command.get_command(None, name))
 
 
 def _command(path: str, command: Any) -> str:

@@ -9,6 +9,7 @@ from identity.policy import Policy
 from identity.ties import OBSERVATION, Tie, tie
 
 NAMES = ["", "lan", "hùng", "nguyễn văn an", "bình", "my", "hoa", "tú"]
+PERIODS = st.sampled_from(["2026-W01", "2026-W02"])
 TYPES = {"user_id": 4, "crm_id": 3, "loyalty_card": 3, "email": 4, "phone": 4, "zalo_id": 2, "previous_id": 4}
 
 values = st.sampled_from(sorted(TYPES)).flatmap(
@@ -19,10 +20,12 @@ values = st.sampled_from(sorted(TYPES)).flatmap(
 @st.composite
 def observations(draw: st.DrawFn) -> dict[Anchor, Observation]:
     """Some observations by anchor."""
-    contents = draw(st.lists(st.tuples(st.sets(values, min_size=1, max_size=4), st.sampled_from(NAMES)), max_size=14))
+    contents = draw(
+        st.lists(st.tuples(st.sets(values, min_size=1, max_size=4), st.sampled_from(NAMES), PERIODS), max_size=14)
+    )
     found = [
-        Observation(tuple(sorted(identifiers)), {"name": name} if name else {}, number, "web")
-        for number, (identifiers, name) in enumerate(contents)
+        Observation(tuple(sorted(identifiers)), {"period": period} | ({"name": name} if name else {}), number, "web")
+        for number, (identifiers, name, period) in enumerate(contents)
     ]
     return {one.anchor: one for one in reversed(found)}
 
@@ -33,6 +36,8 @@ policies = st.builds(
     limit=st.sampled_from([1, 2, 3, 5]),
     observations_per_value=st.sampled_from([3, 5, 200]),
     component_limit=st.sampled_from([2, 4, 8, 2_000]),
+    limits_within=st.sampled_from([{}, {"email": 1}, {"phone": 2, "zalo_id": 1}]),
+    priorities=st.sampled_from([(), ("phone",), ("zalo_id", "email")]),
 )
 
 

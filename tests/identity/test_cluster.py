@@ -15,6 +15,7 @@ from identity.testing import clusters
 from identity.ties import OBSERVATION, Ties, tie
 from tests.identity.strategies import observations, policies, ties_between
 
+ATTRIBUTES = ("name", "period")
 Groups = frozenset[frozenset[str]]
 
 
@@ -27,10 +28,10 @@ def people(*said: str, policy: Policy | None = None, ties: Ties | None = None) -
 
 
 def observation(text: str) -> Observation:
-    """An observation from text; `name=` is an attribute."""
+    """An observation from text; `name=` and `period=` are attributes."""
     pairs = [part.split("=", 1) for part in text.split()]
-    identifiers = tuple(sorted((name, value) for name, value in pairs if name != "name"))
-    return Observation(identifiers, {name: value for name, value in pairs if name == "name"})
+    identifiers = tuple(sorted((name, value) for name, value in pairs if name not in ATTRIBUTES))
+    return Observation(identifiers, {name: value for name, value in pairs if name in ATTRIBUTES})
 
 
 def apart(*said: str) -> Groups:
@@ -93,6 +94,28 @@ def test_two_accounts_are_two_people() -> None:
     found = people(first, second, shared)
     assert len(found) == 2
     assert not any({first, second} <= group for group in found)
+
+
+def test_only_so_many_new_values_come_in_one_period() -> None:
+    """Three new addresses within a week are too many where two are allowed; over three weeks they are not."""
+    policy = Policy(limits_within={"email": 2})
+    busy = [f"phone=p1 email=e{number} period=2026-W01" for number in range(3)]
+    assert sorted(map(len, people(*busy, policy=policy))) == [1, 2]
+    slow = [f"phone=p1 email=e{number} period=2026-W0{number + 1}" for number in range(3)]
+    assert people(*slow, policy=policy) == {frozenset(slow)}
+    known = "phone=p1 email=e2 period=2025-W50"
+    assert people(*busy, known, policy=policy) == {frozenset({*busy, known})}
+
+
+def test_priorities_are_settings() -> None:
+    """With telephones before accounts, a person whose telephone is shared by two accounts is kept together by it."""
+    said = "user_id=u1 email=e1", "email=e1 phone=p1 crm_id=c1", "phone=p1 crm_id=c2"
+    assert people(*said, policy=Policy(limits={"crm_id": 1})) == {frozenset(said[:2]), frozenset(said[2:])}
+    swapped = Policy(limits={"crm_id": 1}, priorities=("phone",))
+    assert people(*said, policy=swapped) == {frozenset(said)}
+    assert sorted(["zalo_id", "phone", "email", "crm_id", "user_id"], key=Policy().order_of) == [
+        *("user_id", "crm_id", "email", "phone", "zalo_id")
+    ]
 
 
 def test_a_stronger_link_is_made_first() -> None:

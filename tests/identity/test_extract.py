@@ -186,6 +186,23 @@ def test_an_account_called_by_its_mailbox_has_that_mailbox() -> None:
     }
 
 
+def test_limits_within_a_period_make_it_part_of_what_is_said() -> None:
+    """What links two identifiers is said in the week of the event, by the event's own time; else time plays no part."""
+    extractor = Extractor(Policy(limits_within={"email": 2}))
+
+    def anchor(email: str, timestamp: str, extract: Extractor = extractor) -> bytes:
+        body = {"type": "track", "userId": "lan", "timestamp": timestamp, "context": {"traits": {"email": email}}}
+        found = extract.extract(raw_event(body), RawBatch("web", "t", NOW, []))
+        assert isinstance(found, Extracted)
+        return found.anchor
+
+    monday, sunday, next_monday = "2026-11-09T00:00:00Z", "2026-11-15T23:59:59Z", "2026-11-16T00:00:00Z"
+    assert anchor("lan@example.com", monday) == anchor("lan@example.com", sunday)
+    assert anchor("lan@example.com", monday) != anchor("lan@example.com", next_monday)
+    assert anchor("", monday) == anchor("", next_monday)
+    assert anchor("lan@example.com", monday, EXTRACTOR) == anchor("lan@example.com", next_monday, EXTRACTOR)
+
+
 def test_a_telephones_own_id_stands_in_for_the_anonymous_id() -> None:
     """Without an anonymousId the device's id binds the session."""
     found = extract({"type": "screen", "userId": "null", "context": {"device": {"id": "A-1", "type": "android"}}})

@@ -14,11 +14,12 @@ from redis.asyncio.client import Pipeline
 
 from cdp.records import AnchorAssigned, LinkChanged, ObservationAdded, ProfileChanged, decode_identity
 from cdp.state import EmbeddedValkey, Outbox
-from identity import ledger, metrics
+from identity import ledger, metrics, view
 from identity.facts import Cause, Facts, Visit
 from identity.graph import Graph
 from identity.observations import Observation, anchor_of, session_anchor, to_text
 from identity.policy import Policy
+from identity.rebuild import live_owners
 from identity.testing import live, people, together, world
 from identity.ties import OBSERVATION, Tie, Ties, tie
 from tests.identity.conftest import MakeGraph
@@ -32,6 +33,8 @@ def policy_of(rng: random.Random) -> dict[str, Any]:
         "limit": rng.choice([2, 3, 5]),
         "observations_per_value": rng.choice([4, 8, 200]),
         "component_limit": rng.choice([3, 6, 15, 2_000]),
+        "limits_within": rng.choice([{}, {"phone": 1, "email": 2}]),
+        "priorities": rng.choice([(), ("phone", "zalo_id")]),
     }
 
 
@@ -87,6 +90,27 @@ async def test_order_batches_and_repetition_make_no_difference(
         size = rng.choice([1, 1, 2, 5, 20])
         await graph.add(together(order[:size]), outbox)
         del order[:size]
+    assert await live(state, prefix) == people(together(facts), replace(Policy(), **policy))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_how_much_is_read_of_a_device_makes_no_difference(
+    seed: int, make_graph: MakeGraph, state: Redis, prefix: str, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices read as little as may be, or always whole: the same people under the same ids."""
+    rng = random.Random(seed)
+    policy = policy_of(rng)
+    facts = world(seed, 60, users=rng.choice([2, 3, 8]), hours=rng.choice([3, 6, 24]))
+    order = rng.sample(facts, len(facts)) + rng.sample(facts, 10)
+    owners = []
+    for few in (0, 1_000_000):
+        await state.flushall()
+        monkeypatch.setattr(view, "FEW", few)
+        graph = make_graph(**policy)
+        for start in range(0, len(order), 3):
+            await graph.add(together(order[start : start + 3]), outbox)
+        owners.append(await live_owners(state, prefix))
+    assert owners[0] == owners[1]
     assert await live(state, prefix) == people(together(facts), replace(Policy(), **policy))
 
 
@@ -262,6 +286,23 @@ async def test_joined_by_hand_and_taken_back(make_graph: MakeGraph, state: Redis
     assert await graph.untie(joining, ME, outbox)
     assert await live(state, prefix) == before
     assert (await graph.ties()).all == Ties().all
+
+
+async def test_a_denial_of_what_very_many_share_is_taken_back_everywhere(
+    make_graph: MakeGraph, state: Redis, prefix: str, outbox: Outbox
+) -> None:
+    """Of a value that is generic by number not all who say it are kept: the deny's other end leads to everybody."""
+    graph = make_graph(component_limit=3)
+    many = [said(user_id="u", email=f"{n}@x") for n in range(4)]
+    few = [said(email="e", crm_id=f"c{n}") for n in range(6)]
+    both = [said(user_id="u", loyalty_card="card"), said(user_id="u", email="e", loyalty_card="card")]
+    await graph.add(together([*many, *few, *both]), outbox)
+    before = await live(state, prefix)
+    parting = tie("deny", ("user_id", "u"), ("email", "e"))
+    assert await graph.tie(parting, ME, outbox)
+    assert await live(state, prefix) != before
+    assert await graph.untie(parting, ME, outbox)
+    assert await live(state, prefix) == before
 
 
 # -- devices

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdp.errors import InvalidError
-from identity.identifiers import KNOWN, Identifiers, is_personal, order_of, scalar, type_of
+from identity.identifiers import KNOWN, Identifiers, scalar, type_of
 
 READ = Identifiers().read
 
@@ -67,19 +67,30 @@ def test_a_pattern_must_be_one() -> None:
         Identifiers("VN", ["(["])
 
 
-def test_the_strongest_types_come_first() -> None:
-    """Links are made by account, then CRM number, card, e-mail, phone, and external ids by name."""
-    names = ["zalo_id", "phone", "email", "loyalty_card", "crm_id", "user_id", "facebook_id"]
-    ordered = ["user_id", "crm_id", "loyalty_card", "email", "phone", "facebook_id", "zalo_id"]
-    assert sorted(names, key=order_of) == ordered
-    assert {kind.kind for kind in KNOWN.values()} == {"person", "contact", "device", "alias"}
+def test_each_type_is_of_a_kind() -> None:
+    """People have ids and contacts, devices bind events, aliases point back, traces say where an event came from."""
+    assert {kind.kind for kind in KNOWN.values()} == {"person", "contact", "device", "alias", "trace"}
     assert type_of("whatever").kind == "person"
 
 
-@pytest.mark.parametrize("name", ["ios.push_token", "android.idfa", "ga_client_id", "gclid", "group_id", "previous_id"])
-def test_ids_of_things_are_not_a_persons(name: str) -> None:
-    """Push tokens, advertising ids, click ids and companies never join people."""
-    assert not is_personal(name)
+def test_a_type_refuses_what_is_none_of_its_values() -> None:
+    """A made-up card number, the CRM's customer for everybody, an id that many telephones have by mistake."""
+    for name, raw in (
+        *(("loyalty_card", "1111 1111"), ("card", "123456789"), ("crm_id", "KHLE"), ("crm_id", "KL0")),
+        *(("device_id", "9774d56d682e549c"), ("device_id", "02:00:00:00:00:00")),
+        *(("phone", "1900 1234"), ("phone", "0900000000"), ("email", "khongco@shop.vn"), ("email", "test@test.vn")),
+    ):
+        assert READ(name, raw) is None
+    assert READ("user_id", "123456789") == ("user_id", "123456789")
+    assert READ("loyalty_card", "1111 1112") == ("loyalty_card", "11111112")
+
+
+def test_a_pattern_may_be_of_one_type() -> None:
+    """A type's name in front of a pattern keeps it from other types."""
+    own = Identifiers("VN", [r"phone:\+8428.*", "user_id:demo"])
+    assert own.read("phone", "028 7300 1234") is None
+    assert own.read("user_id", "demo") is None
+    assert own.read("crm_id", "demo") == ("crm_id", "demo")
 
 
 @pytest.mark.parametrize(

@@ -35,12 +35,12 @@ class House:
         self._offset = 0
         self._at = START
 
-    async def send(self, *bodies: dict[str, Any]) -> None:
+    async def send(self, *bodies: dict[str, Any], source: str = "web") -> None:
         """Events are sent, resolved and stored; each is received a second after the one before."""
         for body in bodies:
             self._at += 1_000
             event = accepted_event(body, f"m-{self._at}")
-            value = encode(RawBatch("web", "trace", self._at, [event]))
+            value = encode(RawBatch(source, "trace", self._at, [event]))
             await self._resolver.handle([Message(EVENTS_RAW.name, 0, self._offset, self._at, value, 1, "web")])
             self._offset += 1
         await self.load()
@@ -294,6 +294,30 @@ async def test_other_rules_are_tried_without_harm(house: House, client: httpx.As
     assert before == [await person(client, f"user_id:{user}") for user in ("lan", "hung")]
     broken = await client.post(f"{IDENTITY}/simulate", json={"blocked_values": ["(["]})
     assert (broken.status_code, broken.json()["error"]["path"]) == (400, "blocked_values")
+
+
+async def test_evidence_is_tried_without_harm(house: House, client: httpx.AsyncClient) -> None:
+    """Slips that no rule forgives would join, once there is enough to learn from; and nothing changes."""
+    few = await client.post(f"{IDENTITY}/simulate", json={"evidence": True})
+    family = ["Nguyễn", "Trần", "Lê", "Phạm", "Hoàng", "Phan", "Vũ", "Đặng", "Bùi", "Đỗ"]
+    given = ["Lan", "Hùng", "Mai", "Sơn", "Thảo", "Khôi", "Vy"]
+    said: list[dict[str, Any]] = []
+    for number in range(300):
+        name = f"{family[number % 10]} {given[number % 7]} {given[number // 43]}"
+        born = f"{1960 + number % 45}-{number % 12 + 1:02d}-{number % 28 + 1:02d}"
+        for user in (f"web-{number}", f"pos-{number}"):
+            email = f"kh{number * 7919}@example.com" if user.startswith("web") or number % 3 else None
+            traits = {"name": name, "birthday": born, "email": email}
+            said.append({"type": "identify", "userId": user, "traits": traits})
+    await house.send(*said)
+    before = await person(client, "user_id:web-3")
+    found = await post(client, "simulate", evidence=True)
+
+    assert (few.status_code, few.json()["error"]["path"]) == (400, "evidence")
+    assert (found["observations"], found["profiles_before"], found["splits"]) == (600, 600, [])
+    assert 200 < len(found["merges"]) <= 300
+    assert all(len(group) == 2 for group in found["merges"])
+    assert before == await person(client, "user_id:web-3")
 
 
 async def test_the_graph_is_compared_and_made_again(house: House, client: httpx.AsyncClient) -> None:

@@ -7,7 +7,7 @@ import pytest
 from cdp.errors import MisconfiguredError
 from cdp.records import RawBatch, decode_resolved, encode
 from cdp.service import Platform, wings
-from cdp.settings import IdentitySettings
+from cdp.settings import IdentitySettings, Settings
 from cdp.streams.base import Draft
 from cdp.testing import accepted_event
 from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED
@@ -49,6 +49,22 @@ def test_the_policy_is_the_settings() -> None:
     assert (policy.limit_of("user_id"), policy.limit_of("email"), policy.limit_of("zalo_id")) == (2, 7, 7)
     assert policy.identifiers.read("user_id", "demo-1") is None
     assert policy.fingerprint == Policy.of(settings).fingerprint != Policy.of(IdentitySettings()).fingerprint
+
+
+def test_limits_and_priorities_go_by_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each type may have its own; types go by any of their names; one that never joins anybody has no place there."""
+    monkeypatch.setenv("CDP_IDENTITY__LIMITS", '{"loyalty_id": 1}')
+    monkeypatch.setenv("CDP_IDENTITY__LIMITS_WITHIN__PHONE", "2")
+    monkeypatch.setenv("CDP_IDENTITY__PRIORITIES", '["zalo_id", "Phone"]')
+    policy = Policy.of(Settings.load().identity)
+    assert (policy.limit_of("loyalty_card"), policy.limit_of("email")) == (1, 5)
+    assert policy.limits_within == {"phone": 2}
+    assert sorted(["user_id", "phone", "facebook_id", "zalo_id"], key=policy.order_of) == [
+        *("zalo_id", "phone", "user_id", "facebook_id")
+    ]
+    for wrong in (IdentitySettings(limits={"gclid": 1}), IdentitySettings(priorities=("anonymous_id",))):
+        with pytest.raises(MisconfiguredError, match="joins nobody"):
+            Policy.of(wrong)
 
 
 def test_a_pattern_that_is_none_is_told_at_start() -> None:

@@ -16,12 +16,12 @@ from cdp.registry import Registry
 from cdp.service import Platform
 from cdp.settings import CollectorSettings
 from cdp.testing import FrozenClock
-from identity import attributes, extract, identifiers
+from identity import attributes, extract
 from identity.policy import Policy
 from ingest.collector import Collector
 from ingest.edits import Remove
 from ingest.envelopes import Receipt
-from ingest.identities import CONTACTS, NOT_A_PERSON, PERSONAL, SignedIdentities
+from ingest.identities import CONTACTS, PERSONAL, SignedIdentities
 from ingest.intake import Intake
 from ingest.keys import Sources
 from ingest.metrics import FIGURES
@@ -407,7 +407,6 @@ def test_every_trait_that_identity_reads_is_looked_at() -> None:
     """Two wings, one list: a trait that identity learns to read must be guarded here."""
     assert set(CONTACTS) == {*extract.PHONES, "email"}
     assert _asked(attributes.attributes) == PERSONAL
-    assert NOT_A_PERSON.pattern == identifiers.NOT_A_PERSON.pattern
 
 
 def _asked(reads: Any) -> set[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from cdp.clock import DAY, HOUR
+from cdp.traits import Rule, RuleName
 from segments.operators import OPERATORS
 from segments.testing import Stage
 
@@ -78,6 +79,16 @@ documents = st.fixed_dictionaries(
     },
 )
 traits = st.dictionaries(st.sampled_from(TRAITS), values, max_size=3)
+
+SOURCES = ("web", "pos", "crm")
+rules = st.dictionaries(
+    st.sampled_from(TRAITS),
+    st.builds(
+        Rule,
+        st.sampled_from(get_args(RuleName)),
+        st.lists(st.sampled_from(SOURCES), unique=True, max_size=3).map(tuple),
+    ),
+)
 
 # What each kind of value is drawn from.
 ACCEPTED: dict[str, st.SearchStrategy[Any]] = {
@@ -151,7 +162,14 @@ def lives(draw: st.DrawFn) -> dict[str, Any]:
     """What somebody did: how many anchors they have, and (anchor, moment, event) in the order of arrival."""
     anchors = draw(st.integers(1, 3))
     happened = st.tuples(
-        st.integers(0, anchors - 1), moments, st.sampled_from(TYPES), st.sampled_from(EVENT_NAMES), documents, traits
+        st.integers(0, anchors - 1),
+        moments,
+        st.sampled_from(TYPES),
+        st.sampled_from(EVENT_NAMES),
+        documents,
+        traits,
+        st.sampled_from(SOURCES),
+        st.booleans(),
     )
     return {"anchors": anchors, "events": draw(st.lists(happened, max_size=6))}
 
@@ -160,10 +178,9 @@ def live(stage: Stage, life: dict[str, Any]) -> str:
     """Put a life on the stage; returns the profile."""
     profile_id = stage.person(anchors=life["anchors"])
     anchors = stage.anchors(profile_id)
-    for anchor, at, kind, name, properties, stated in life["events"]:
-        stage.event(
-            anchors[anchor], at, type=kind, name=name, properties=json.dumps(properties), traits=json.dumps(stated)
-        )
+    for anchor, at, kind, name, properties, stated, source, verified in life["events"]:
+        texts = {"properties": json.dumps(properties), "traits": json.dumps(stated)}
+        stage.event(anchors[anchor], at, type=kind, name=name, source=source, verified=verified, **texts)
     return profile_id
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from cdp.traits import Rule, RuleName, Rules
 from cdp.warehouse.base import Warehouse
 from segments.compile import NEVER, compile_nodes, compile_preview
 from segments.evaluate import holds, next_change
@@ -16,8 +17,8 @@ from segments.nodes import Node, walk
 from segments.operators import OPERATORS
 from segments.parse import ROOT, parse
 from segments.schema import EXAMPLES, VIP
-from segments.testing import Stage
-from tests.segments.strategies import NOW, definitions, live, lives, moments
+from segments.testing import NO_RULES, Stage
+from tests.segments.strategies import NOW, definitions, live, lives, moments, rules
 
 # A value of each kind that operators accept.
 SAID: dict[str, Any] = {
@@ -38,10 +39,10 @@ database = settings(
 
 
 async def answers(
-    warehouse: Warehouse, nodes: list[Node], profile_ids: list[str], now: int
+    warehouse: Warehouse, nodes: list[Node], profile_ids: list[str], now: int, rules: Rules = NO_RULES
 ) -> dict[str, tuple[list[bool], int | None]]:
     """What the query says of each profile: its answers, and when time may change them."""
-    plan = compile_nodes(nodes)
+    plan = compile_nodes(nodes, rules)
     rows = await warehouse.rows(plan.sql, {**plan.parameters, "profiles": profile_ids, "now": now}, limited=True)
     return {
         str(profile_id): ([bool(one) for one in held], due if 0 < due < NEVER else None)
@@ -50,11 +51,16 @@ async def answers(
 
 
 async def assert_same(
-    stage: Stage, warehouse: Warehouse, nodes: list[Node], profile_ids: list[str], now: int = NOW
+    stage: Stage,
+    warehouse: Warehouse,
+    nodes: list[Node],
+    profile_ids: list[str],
+    now: int = NOW,
+    rules: Rules = NO_RULES,
 ) -> None:
     """The query says of each profile what the oracle says."""
-    found = await answers(warehouse, nodes, profile_ids, now)
-    for profile_id, history in (await stage.histories(profile_ids)).items():
+    found = await answers(warehouse, nodes, profile_ids, now, rules)
+    for profile_id, history in (await stage.histories(profile_ids, rules)).items():
         if history is None:
             assert profile_id not in found
         else:
@@ -64,15 +70,20 @@ async def assert_same(
 
 @database
 @given(
-    st.lists(definitions, min_size=1, max_size=12), st.lists(lives(), min_size=1, max_size=8), st.just(NOW) | moments
+    st.lists(definitions, min_size=1, max_size=12),
+    st.lists(lives(), min_size=1, max_size=8),
+    st.just(NOW) | moments,
+    rules,
 )
-async def test_sql_says_what_python_says(warehouse: Warehouse, asked: list[Any], lived: list[Any], now: int) -> None:
-    """Random definitions over random lives: compiled and evaluated, all answers are equal."""
+async def test_sql_says_what_python_says(
+    warehouse: Warehouse, asked: list[Any], lived: list[Any], now: int, ruled: Rules
+) -> None:
+    """Random definitions over random lives, under random rules of traits: compiled and evaluated, answers are equal."""
     stage = Stage(warehouse)
     profile_ids = [live(stage, life) for life in lived]
     await stage.store()
 
-    await assert_same(stage, warehouse, [parse(definition) for definition in asked], profile_ids, now)
+    await assert_same(stage, warehouse, [parse(definition) for definition in asked], profile_ids, now, ruled)
 
 
 async def test_anchors_that_moved_take_their_history_with_them(warehouse: Warehouse) -> None:
@@ -103,7 +114,7 @@ async def test_the_latest_trait_counts_before_and_after_the_warehouse_has_merged
             await stage.store()
     before = await answers(warehouse, nodes, people, NOW)
     await assert_same(stage, warehouse, nodes, people)
-    await warehouse.command("OPTIMIZE TABLE traits FINAL")
+    await warehouse.command("OPTIMIZE TABLE trait_values FINAL")
 
     assert await answers(warehouse, nodes, people, NOW) == before
 
@@ -141,6 +152,14 @@ GOLDEN: dict[str, list[Any]] = {
 def test_golden(name: str, golden: Callable[[str, str], None]) -> None:
     """The SQL is the one that was read and found good (GOLDEN=write writes it anew)."""
     golden(f"{name}.sql", compile_nodes([parse(one) for one in GOLDEN[name]], pretty=True).sql)
+
+
+@pytest.mark.parametrize("rule", get_args(RuleName))
+def test_golden_of_a_rule(rule: RuleName, golden: Callable[[str, str], None]) -> None:
+    """Each rule about which of a trait's values counts has a query that was read and found good."""
+    nodes = [parse({"trait": "city", "is": "equals", "value": "Huế"}), parse({"trait": "age", "is": "is_set"})]
+    rules = {"city": Rule(rule, ("crm", "pos") if rule == "source_priority" else ())}
+    golden(f"rule_{rule}.sql", compile_nodes(nodes, rules, pretty=True).sql)
 
 
 def test_golden_of_a_preview(golden: Callable[[str, str], None]) -> None:

@@ -15,15 +15,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
+from cdp.traits import Rules
 from cdp.warehouse.base import Warehouse
 from segments.compile import compile_nodes, compile_preview
 from segments.moments import PATTERN
 from segments.parse import parse
 from segments.testing import Stage
-from tests.segments.strategies import NOW, definitions
+from tests.segments.strategies import NOW, definitions, rules
 from tests.segments.test_compile import assert_same
 
-TABLES = {"events", "traits", "identity_map", "anchors"}
+TABLES = {"events", "trait_values", "statements", "identity_map", "anchors"}
 LITERALS = {PATTERN, "^[-0-9]", '"', "[", "", "null", "UTC"}
 FUNCTIONS = {
     *("JSONExtractRaw", "JSONExtractString", "JSONExtractFloat", "JSONExtractArrayRaw", "startsWith", "endsWith"),
@@ -41,6 +42,7 @@ FUNCTIONS = {
         "greatest",
     ),
     *("if", "ifNull", "arrayMap", "arrayFilter", "arrayExists", "arrayMin", "arrayPushBack", "arrayConcat", "minIf"),
+    *("bitShiftLeft", "toUInt128", "indexOf", "tuple", "max", "maxIf"),
     *("countIf", "sumIf", "argMax", "argMaxIf", "count", "sumForEach", "groupArrayIf", "arrayElement"),
     *("toUnixTimestamp64Milli", "fromUnixTimestamp64Milli", "parseDateTime64BestEffortOrNull"),
 }
@@ -106,10 +108,10 @@ def assert_ours(sql: str) -> None:
 
 
 @patient
-@given(definitions)
-def test_any_definition_compiles_to_what_is_ours(definition: Any) -> None:
-    """Random definitions: one SELECT, our tables, our functions, our literals."""
-    for plan in (compile_nodes([parse(definition)]), compile_preview([parse(definition)])):
+@given(definitions, rules)
+def test_any_definition_compiles_to_what_is_ours(definition: Any, ruled: Rules) -> None:
+    """Random definitions under random rules: one SELECT, our tables, our functions, our literals."""
+    for plan in (compile_nodes([parse(definition)], ruled), compile_preview([parse(definition)], ruled)):
         assert_ours(plan.sql)
 
 

@@ -45,7 +45,7 @@ class World:
         """An empty world: no people, no segments, an empty state; what is on the log is not looked at any more."""
         for entry in self.platform.registry.all(SEGMENT):
             await self.platform.registry.delete(SEGMENT, entry.key)
-        tables = ("events", "traits", "identity_map", "segment_changes")
+        tables = ("events", "trait_values", "identity_map", "segment_changes")
         await asyncio.gather(*(self.platform.warehouse.command(f"TRUNCATE TABLE {table}") for table in tables))
         await self.platform.state.flushall()
         ends = await self.platform.log.end_offsets(SEGMENTS_CHANGES)

@@ -155,6 +155,7 @@ async def test_an_event_is_stored_as_it_came(loader: Loader, warehouse: Warehous
                     context=context,
                     traits=Raw(b'{"city":"Hu\xe1\xba\xbf"}'),
                     at=1,
+                    verified=True,
                 ),
                 partition=2,
             )
@@ -175,6 +176,7 @@ async def test_an_event_is_stored_as_it_came(loader: Loader, warehouse: Warehous
         "properties": bytes(properties).decode(),
         "context": bytes(context).decode(),
         "traits": '{"city":"Huế"}',
+        "verified": 1,
         "trace_id": f"{7:032x}",
         "log_partition": 2,
         "log_offset": 7,
@@ -244,7 +246,7 @@ async def test_traits_are_json_text_and_the_latest_wins(loader: Loader, warehous
     await loader.handle([resolved(1, says(1, '{"city":"Đà Nẵng","age":29}', 4), says(2, '{"age":31}', 6, "track"))])
     await loader.handle([resolved(2, says(3, '{"plan":null}', 7), says(4, "{}", 9))])
 
-    rows = await warehouse.rows("SELECT name, value FROM traits FINAL ORDER BY name")
+    rows = await warehouse.rows("SELECT name, value FROM trait_values FINAL ORDER BY name")
 
     assert rows == [("age", "31"), ("city", '"Huế"'), ("plan", "null"), ("tags", '["a", 1]')]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import msgspec
 import pytest
 
 from cdp.warehouse.base import Warehouse
@@ -36,3 +37,21 @@ async def test_every_migration_can_be_run_again(warehouse: Warehouse) -> None:
     for file in sorted(files("cdp.warehouse").joinpath("migrations").iterdir(), key=lambda file: file.name):
         for statement in statements(file.read_text(encoding="utf-8")):
             await warehouse.command(statement)
+
+
+async def test_what_sources_said_before_is_found_in_the_stored_events(warehouse: Warehouse) -> None:
+    """Traits get their provenance from events that were stored before it was kept: of each source the latest value."""
+    anchor = "00000000-0000-0000-0000-000000000001"
+    said = [(1, "web", "Huế"), (2, "web", "Vinh"), (3, "pos", "Hà Nội")]
+    rows = [
+        {"anchor_id": anchor, "at": at, "source": source, "message_id": f"m{at}", "traits": f'{{"city": "{city}"}}'}
+        for at, source, city in said
+    ]
+    lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    await warehouse.insert("events", ("anchor_id", "at", "source", "message_id", "traits"), lines)
+    file = files("cdp.warehouse").joinpath("migrations", "0004_traits_with_provenance.sql")
+    for statement in statements(file.read_text(encoding="utf-8")):
+        await warehouse.command(statement)
+
+    latest = await warehouse.rows("SELECT source, value, verified FROM trait_values FINAL ORDER BY source")
+    assert latest == [("pos", '"Hà Nội"', 0), ("web", '"Vinh"', 0)]

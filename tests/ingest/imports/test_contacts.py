@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity import emails, phones
-from ingest.imports.contacts import mailbox, masked, restored, telephone, trouble
+from cdp.forms import phones
+from ingest.imports.contacts import masked, restored, telephone, trouble
 
 DIGITS = st.text("0123456789", min_size=7, max_size=12)
 WRITTEN = st.one_of(
@@ -41,14 +41,6 @@ def test_old_numbers_are_those_that_replaced_them(prefix: str, rest: int) -> Non
     written = f"0{prefix}{rest:07d}"
 
     assert telephone(written, "VN") == phones.canonical(written, "VN")
-
-
-@given(st.emails())
-def test_a_mailbox_is_what_identity_makes_of_it(written: str) -> None:
-    """Where resolution takes the address and knows nothing better of its domain."""
-    expected = emails.canonical(written)
-
-    assert expected is None or expected.partition("@")[0] == (mailbox(written) or "").partition("@")[0]
 
 
 @pytest.mark.parametrize(

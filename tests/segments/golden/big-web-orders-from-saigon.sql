@@ -62,15 +62,20 @@ FROM (
 INNER JOIN (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String}), {p1: String}) AS trait_0,
+    JSONExtractRaw(
+      argMaxIf(value, bitShiftLeft(toUInt128(verified), 127) + rank, name = {p0: String}),
+      {p1: String}
+    ) AS trait_0,
     startsWith(trait_0, '"') AND has({p2: Array(String)}, JSONExtractString(trait_0)) AS holds_0
   FROM (
     SELECT
       anchor_id,
       name,
+      source,
+      verified,
       rank,
       value
-    FROM traits
+    FROM trait_values
     WHERE
       name IN {p12: Array(String)}
       AND anchor_id IN (

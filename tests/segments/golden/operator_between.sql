@@ -18,16 +18,20 @@ SELECT
 FROM (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    JSONExtractRaw(
+      argMaxIf(value, bitShiftLeft(toUInt128(verified), 127) + rank, name = {p0: String})
+    ) AS trait_0,
     match(trait_0, '^[-0-9]')
     AND JSONExtractFloat(trait_0) BETWEEN {p1: Float64} AND {p2: Float64} AS holds_0
   FROM (
     SELECT
       anchor_id,
       name,
+      source,
+      verified,
       rank,
       value
-    FROM traits
+    FROM trait_values
     WHERE
       name IN {p3: Array(String)}
       AND anchor_id IN (

@@ -18,7 +18,9 @@ SELECT
 FROM (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    JSONExtractRaw(
+      argMaxIf(value, bitShiftLeft(toUInt128(verified), 127) + rank, name = {p0: String})
+    ) AS trait_0,
     arrayExists(
       item -> startsWith(item, '"') AND JSONExtractString(item) = {p1: String},
       JSONExtractArrayRaw(trait_0)
@@ -27,9 +29,11 @@ FROM (
     SELECT
       anchor_id,
       name,
+      source,
+      verified,
       rank,
       value
-    FROM traits
+    FROM trait_values
     WHERE
       name IN {p2: Array(String)}
       AND anchor_id IN (

@@ -18,15 +18,19 @@ SELECT
 FROM (
   SELECT
     profile_id,
-    JSONExtractRaw(argMaxIf(value, rank, name = {p0: String})) AS trait_0,
+    JSONExtractRaw(
+      argMaxIf(value, bitShiftLeft(toUInt128(verified), 127) + rank, name = {p0: String})
+    ) AS trait_0,
     match(trait_0, '^[-0-9]') AND JSONExtractFloat(trait_0) < {p1: Float64} AS holds_0
   FROM (
     SELECT
       anchor_id,
       name,
+      source,
+      verified,
       rank,
       value
-    FROM traits
+    FROM trait_values
     WHERE
       name IN {p2: Array(String)}
       AND anchor_id IN (

@@ -74,6 +74,11 @@ def canonical(raw: str, region: str) -> str | None:
     return None if found is None or _is_placeholder(found) else found
 
 
+def is_bare_mobile(digits: str) -> bool:
+    """Whether these are a Vietnamese mobile number's nine digits, without anything in front."""
+    return len(digits) == 9 and digits[:2] in MOBILE and digits.isascii() and digits.isdigit()
+
+
 def _vietnamese(digits: str, *, international: bool) -> str | None:
     """The national number without its leading 0. `84` in front is a country code only where enough digits follow."""
     if digits.startswith("84") and (international or len(digits) >= 11):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.phones import COUNTED, MIGRATED, MOBILE, canonical
+from cdp.forms.phones import COUNTED, MIGRATED, MOBILE, canonical
 
 SUBSCRIBER = st.integers(0, 9_999_999).map(lambda n: f"{n:07d}").filter(lambda digits: len(set(digits)) > 1)
 WRITTEN = (
@@ -83,11 +83,18 @@ def test_what_reaches_nobody_is_refused(raw: str) -> None:
     assert canonical(raw, "VN") is None
 
 
-def test_local_numbers_are_of_the_given_region() -> None:
-    """A number without a country code belongs to the region of the installation."""
-    assert canonical("020 7123 4567", "GB") == "+442071234567"
-    assert canonical("(619) 555-1000", "US") == "+16195551000"
-    assert canonical("+84905123456", "US") == "+84905123456"
+@pytest.mark.parametrize(
+    ("region", "expected", "writings"),
+    [
+        ("GB", "+442071234567", ("020 7123 4567", "20 7123 4567", "44 20 7123 4567", "+44 20 7123 4567")),
+        ("US", "+16195551000", ("(619) 555-1000", "6195551000", "16195551000", "1-619-555-1000")),
+        ("DE", "+49301234567", ("030 1234567", "30 1234567", "0049 30 1234567", "49301234567")),
+        ("US", "+84905123456", ("+84905123456", "0084 905 123 456")),
+    ],
+)
+def test_local_numbers_are_of_the_given_region(region: str, expected: str, writings: tuple[str, ...]) -> None:
+    """A number without a country code belongs to the region of the installation, whatever stands in front of it."""
+    assert {canonical(written, region) for written in writings} == {expected}
 
 
 @given(st.text(max_size=40))

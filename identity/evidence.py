@@ -1,0 +1,189 @@
+"""What observations are evidence of: their values, the blocking keys that bring them together, and what pairs weigh.
+
+    observation ─► reading: values by field ─► without what is generic ─► blocking keys, and the weight of a pair
+
+Devices are no part of it: they bind events in time and never make two people one. A reading depends on the content of
+the observation alone, so it is remembered by its anchor. All else is a function of values and of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import product
+from typing import Final, NamedTuple
+
+from cdp.forms import dates, names
+from cdp.forms.letters import fold
+from identity.identifiers import Value
+from identity.matching.generic import Owners
+from identity.matching.keys import KeyMaker
+from identity.matching.limits import Limits
+from identity.matching.linker import Views
+from identity.matching.model import Model
+from identity.matching.records import Values
+from identity.matching.schema import CUSTOMERS, ROLES, Field, Schema
+from identity.matching.scoring import Scorer, bits
+from identity.observations import Anchor, Observation
+
+NAME: Final = "name"
+BLOCK: Final = "~"  # the reserved type of blocking keys that are no identifier; no type of an identifier begins so
+
+OBSERVED = Schema(tuple(field for field in CUSTOMERS if field.kind != "device"), profiles=True)
+OTHER = "card"  # the role of identifiers that the model does not know, as far as it says whether they are generic
+VIEWS, LIMITS = Views(), Limits()
+MEMORY = 1 << 17  # readings remembered; when there are more, all are forgotten
+MOST_OF_A_TYPE = 4  # values of one field that are looked at
+DIGEST = 8  # bytes of a blocking key
+
+Known = tuple[tuple[str, ...], ...]
+
+
+class Reading(NamedTuple):
+    """What an observation says, by the schema's fields: of each field every value, in order."""
+
+    said: Known
+    single: Values | None  # the values, where no field has several
+
+    def values(self, schema: Schema, generic: Container[Value]) -> Values:
+        """Of each field the first value that is not generic."""
+        return tuple(
+            next((text for text in said if (field.name, text) not in generic), None)
+            for field, said in zip(schema, self.said, strict=True)
+        )
+
+
+class Evidence:
+    """Weighs observations under a model. `views`: how likely people must be one; `limits`: how much is looked at."""
+
+    def __init__(self, model: Model, *, views: Views = VIEWS, limits: Limits = LIMITS) -> None:
+        self.model = model
+        self.schema = model.schema
+        self.limits = limits
+        self.views = views
+        self.likely, self.sure = bits(views.likely), bits(views.sure)
+        self.scorer = Scorer(model)
+        self.types = frozenset(field.name for field in self.schema if field.role.owners)
+        self._owned = [(place, field.name) for place, field in enumerate(self.schema) if field.role.owners]
+        self._identifying = frozenset(place for place, _ in self._owned)
+        self._kinds = {field.name: field.kind for field in self.schema if field.role.owners}
+        fields = self.schema.fields
+        self._name = next((place for place, field in enumerate(fields) if field.name == NAME), None)
+        self._last = [field.comparison.last for field in fields]
+        self._own = [place for place, field in enumerate(fields) if not field.role.shared and place != self._name]
+        self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
+        self._readings: dict[Anchor, Reading] = {}
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same model and limits."""
+        return f"|{self.model.version}@{self.model.records}|{tuple(self.views)}|{tuple(self.limits)}"
+
+    def read(self, anchor: Anchor, observation: Observation) -> Reading:
+        """What an observation says."""
+        known = self._readings.get(anchor)
+        if known is None:
+            if len(self._readings) >= MEMORY:
+                self._readings.clear()
+            known = self._readings[anchor] = reading(self.schema, observation)
+        return known
+
+    def owned(self, values: Values) -> list[Value]:
+        """The identifiers among values."""
+        return [(name, text) for place, name in self._owned if (text := values[place]) is not None]
+
+    def postings(self, known: Reading) -> list[Value]:
+        """Every key beside its identifiers that an observation may have, whatever becomes generic."""
+        if known.single is not None:
+            return self.blocks(known.single)
+        chosen: Iterator[Values] = product(*(said or (None,) for said in known.said))
+        return list(dict.fromkeys(key for values in chosen for key in self.blocks(values)))
+
+    def is_generic(self, kind: str, given: Iterable[str]) -> bool:
+        """Whether too many incompatible people use a value of a type: all names that its holders give."""
+        distinct = {name for one in given if (name := name_of(one))}
+        owned = self._kinds.get(kind, OTHER)
+        if len(distinct) <= ROLES[owned].owners:
+            return False
+        owners: Owners[str] = Owners(Schema((Field(NAME, "name"), Field(kind, owned))))
+        for name in distinct:
+            owners.add(name, (name, ""))
+        return bool(owners.generic)
+
+    def contradicts(self, pattern: Sequence[int | None]) -> bool:
+        """Whether names have nothing in common, and nothing that is a person's own speaks for one person.
+
+        How often people give quite another name cannot be learnt from pairs that agree on what a household shares: it
+        looks the same as relatives do. So it is left to somebody to decide.
+        """
+        if self._name is None or pattern[self._name] != self._last[self._name]:
+            return False
+        return not any(
+            (level := pattern[place]) is not None and level < min(2, self._last[place]) for place in self._own
+        )
+
+    def identified(self, pattern: Sequence[int | None]) -> list[int]:
+        """The fields of identifiers that agree, where no name is compared and no other field agrees."""
+        if self._name is None or pattern[self._name] is not None:
+            return []
+        agreeing = [place for place, level in enumerate(pattern) if level == 0]
+        return agreeing if all(place in self._identifying for place in agreeing) else []
+
+    def is_doubtful(self, left: Values, right: Values) -> bool:
+        """Whether two observations' names differ, or only one has a name: then the whole cluster decides."""
+        mine, theirs = self.name(left), self.name(right)
+        return (mine is None) != (theirs is None) or not (mine is None or theirs is None or self.alike(mine, theirs))
+
+    def name(self, values: Values) -> str | None:
+        """The name among values."""
+        return None if self._name is None else values[self._name]
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether two names may be one person's."""
+        place = self._name
+        return one == other or place is None or self.scorer.levels(place, one, other) < self._last[place]
+
+    def words(self, left: Values, right: Values) -> str:
+        """How two observations' values compare, in words: `name nearly the same, phone the same`."""
+        pattern = self.scorer.pattern(left, right)
+        return ", ".join(
+            f"{field.name} {field.comparison.words[level]}"
+            for field, level in zip(self.schema, pattern, strict=True)
+            if level is not None
+        )
+
+    def blocks(self, values: Values) -> list[Value]:
+        """The blocking keys of values that are no identifier, as digests."""
+        return [(BLOCK, blake2b(key.encode(), digest_size=DIGEST).hexdigest()) for key in self._keys(values)]
+
+
+def reading(schema: Schema, observation: Observation) -> Reading:
+    """An observation → what it says in the forms that comparisons expect."""
+    attributes = observation.attributes
+    described = {
+        NAME: name_of(attributes.get(NAME, "")),
+        "birthday": _date(attributes.get("birthday", "")),
+        "street": fold(attributes.get("street", "")) or None,
+        "province": attributes.get("province") or None,
+    }
+    said: dict[str, list[str]] = {name: [text] for name, text in described.items() if text}
+    for name, text in observation.identifiers:
+        said.setdefault(name, []).append(text)
+    known = tuple(tuple(said.get(field.name, ())[:MOST_OF_A_TYPE]) for field in schema)
+    single = None if any(len(some) > 1 for some in known) else tuple(some[0] if some else None for some in known)
+    return Reading(known, single)
+
+
+@lru_cache(MEMORY)
+def name_of(text: str) -> str | None:
+    """A name → its words, folded, a Vietnamese family name first; None where they tell nobody from others."""
+    found = names.read(text)
+    return " ".join(found.tokens) if found and found.telling else None
+
+
+@lru_cache(MEMORY)
+def _date(text: str) -> str | None:
+    """A date in canonical form → eight digits, year first, zeros for what is not known."""
+    found = dates.read(text)
+    return f"{found.year:04d}{found.month:02d}{found.day:02d}" if found else None

@@ -1,0 +1,107 @@
+"""Which records a blocking key brings together, whoever came first.
+
+- A key that too many records share (`Limits.bucket`) brings nobody together. When it becomes crowded the pairs that it
+  alone had brought together part, and they meet again when it is crowded no more.
+- A value that one person owns is never crowded: strangers who use it make it generic, and a faithful customer has many
+  records. There everybody meets the first few of them (`Limits.representatives`), in the order of the records' keys.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import combinations
+from typing import Generic, NamedTuple
+
+from identity.matching.keys import Key, KeyMaker
+from identity.matching.limits import Limits
+from identity.matching.records import K, Values
+from identity.matching.schema import Schema
+
+
+class Meeting(NamedTuple, Generic[K]):
+    """What a record's coming or going does: whom it meets itself, and pairs of others that meet or part by it.
+
+    Those that part may still meet through another key: see `Index.meet`.
+    """
+
+    partners: set[K]
+    met: list[tuple[K, K]]
+    parted: list[tuple[K, K]]
+
+
+class Index(Generic[K]):
+    """Records by their blocking keys."""
+
+    def __init__(self, schema: Schema, keys: tuple[Key, ...], limits: Limits) -> None:
+        self._capacity, self._first = limits.bucket, limits.representatives
+        self._owned_keys = KeyMaker(schema, [key for key in keys if key.owned(schema)])
+        self._other_keys = KeyMaker(schema, [key for key in keys if not key.owned(schema)])
+        self._owned: dict[str, list[K]] = {}
+        self._others: dict[str, list[K]] = {}
+
+    def add(self, record: K, values: Values) -> Meeting[K]:
+        """Put a record in."""
+        partners: set[K] = set()
+        parted: list[tuple[K, K]] = []
+        for key in self._other_keys(values):
+            bucket = self._others.get(key)
+            if bucket is None:
+                self._others[key] = [record]
+                continue
+            if len(bucket) < self._capacity:
+                partners.update(bucket)
+            elif len(bucket) == self._capacity:
+                parted += combinations(bucket, 2)
+            bucket.append(record)
+        for key in self._owned_keys(values):
+            bucket = self._owned.setdefault(key, [])
+            place = bisect_left(bucket, record)
+            partners.update(bucket if place < self._first else bucket[: self._first])
+            if place < self._first < len(bucket) + 1:
+                displaced = bucket[self._first - 1]
+                parted += [(displaced, other) for other in bucket[self._first :]]
+            bucket.insert(place, record)
+        return Meeting(partners, [], parted)
+
+    def remove(self, record: K, values: Values) -> Meeting[K]:
+        """Take a record out."""
+        met: list[tuple[K, K]] = []
+        for key in self._other_keys(values):
+            bucket = self._others[key]
+            bucket.remove(record)
+            if not bucket:
+                del self._others[key]
+            elif len(bucket) == self._capacity:
+                met += combinations(bucket, 2)
+        for key in self._owned_keys(values):
+            bucket = self._owned[key]
+            place = bisect_left(bucket, record)
+            del bucket[place]
+            if not bucket:
+                del self._owned[key]
+            elif place < self._first <= len(bucket):
+                met += [(bucket[self._first - 1], other) for other in bucket[self._first :]]
+        return Meeting(set(), met, [])
+
+    def partners(self, record: K, values: Values) -> set[K]:
+        """Whom a record meets."""
+        found: set[K] = set()
+        for key in self._other_keys(values):
+            if len(bucket := self._others[key]) <= self._capacity:
+                found.update(bucket)
+        for key in self._owned_keys(values):
+            bucket = self._owned[key]
+            found.update(bucket if bisect_left(bucket, record) < self._first else bucket[: self._first])
+        found.discard(record)
+        return found
+
+    def meet(self, one: K, mine: Values, other: K, theirs: Values) -> bool:
+        """Whether any key brings two records together."""
+        for key in set(self._other_keys(mine)).intersection(self._other_keys(theirs)):
+            if len(self._others[key]) <= self._capacity:
+                return True
+        first = min(one, other)
+        for key in set(self._owned_keys(mine)).intersection(self._owned_keys(theirs)):
+            if bisect_left(self._owned[key], first) < self._first:
+                return True
+        return False

@@ -1,0 +1,170 @@
+"""Two records' values → how likely they are one person.
+
+The weight of a pair is the log2 of the odds for one person against everything else, so 0 is p = .5 and 4.25 is p = .95:
+
+    weight = log2( M·m(g) / ( H·h(g) + (Σ N·n(g) + R·r(g)) · f ) )
+
+over the classes of `identity.matching.model`. Capitals are how many pairs there are of a class, small letters how
+likely the pattern of levels g is in it; f is how much more frequent the values on which the two agree are than values
+on average. Three caches make it cheap: levels by pair of values, odds by pattern, rarity by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from math import exp, log, log2, prod
+from operator import mul
+from typing import NamedTuple
+
+from identity.matching.model import Kind, Model
+from identity.matching.records import Values
+from identity.matching.schema import Schema
+
+MEMORY = 1 << 20  # pairs of values remembered per field; when there are more, all are forgotten
+TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
+
+
+class Levels:
+    """The level of any two values of a field, remembered. It does not depend on a model."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.known: tuple[dict[tuple[str, str], int], ...] = tuple({} for _ in schema)
+        self._level = [field.comparison.level for field in schema]
+
+    def __call__(self, place: int, left: str, right: str) -> int:
+        """The level of two different values of the field at `place`."""
+        pair = (left, right) if left < right else (right, left)
+        known = self.known[place]
+        level = known.get(pair)
+        if level is None:
+            if len(known) >= MEMORY:
+                known.clear()
+            level = known[pair] = self._level[place](*pair)
+        return level
+
+    def afresh(self, place: int, left: str, right: str) -> int:
+        """The same, without looking it up or remembering it."""
+        return self._level[place](left, right) if left < right else self._level[place](right, left)
+
+
+class Odds(NamedTuple):
+    """Against a match: pairs of a household for each match, and pairs that agree by chance, on average values."""
+
+    household: float
+    chance: float
+
+
+class Scorer:
+    """Scores pairs under a model."""
+
+    def __init__(self, model: Model, levels: Levels | None = None) -> None:
+        self.model = model
+        self.levels = levels or Levels(model.schema)
+        self._counts = [len(field.comparison.words) for field in model.schema]
+        self._match = _Logs(model.match)
+        self._others = [_Logs(kind) for kind in model.others]
+        self._odds: dict[int, Odds] = {}
+        # A pattern is written as one number, each field's level to a base of its own.
+        self._bases = [*accumulate((count + 1 for count in self._counts), mul, initial=1)][:-1]
+        self._fields = [
+            (
+                place,
+                base,
+                base * self._counts[place],
+                self.levels.known[place],
+                model.rarity[place] if model.rarity[place] or model.rarest[place] != 1.0 else None,
+                model.rarest[place],
+            )
+            for place, base in enumerate(self._bases)
+        ]
+
+    def weigh(self, left: Values, right: Values) -> float:
+        """The weight of a pair, in bits."""
+        code, frequency = 0, 1.0
+        for place, base, absent, known, rarity, rarest in self._fields:
+            mine = left[place]
+            theirs = right[place]
+            if mine is None or theirs is None:
+                code += absent
+            elif mine == theirs:
+                if rarity is not None:
+                    frequency *= rarity.get(mine, rarest)
+            else:
+                level = known.get((mine, theirs) if mine < theirs else (theirs, mine))
+                code += base * (level or self.levels(place, mine, theirs))
+        household, chance = self._odds.get(code) or self._odds_of(code)
+        return -log2(household + chance * frequency + TINY)
+
+    def pattern(self, left: Values, right: Values) -> list[int | None]:
+        """The level of each field; None where a value is missing."""
+        return [
+            None if mine is None or theirs is None else 0 if mine == theirs else self.levels(place, mine, theirs)
+            for place, (mine, theirs) in enumerate(zip(left, right, strict=True))
+        ]
+
+    def frequency(self, place: int, value: str) -> float:
+        """How much more frequent a value is than values of its field are on average."""
+        return self.model.rarity[place].get(value, self.model.rarest[place])
+
+    def weight_of(self, pattern: Sequence[int | None], frequencies: Iterable[float] = ()) -> float:
+        """The weight of a pattern, in bits: the level of each field, None where a value is missing.
+
+        `frequencies` are those of the values that agree, see `frequency`.
+        """
+        household, chance = self._odds_of(self._code(pattern))
+        return -log2(household + chance * prod(frequencies) + TINY)
+
+    def odds(self, left: Values, right: Values) -> Odds:
+        """What speaks against a match of two records."""
+        household, chance = self._odds_of(self._code(self.pattern(left, right)))
+        agreed = enumerate(zip(left, right, strict=True))
+        frequencies = (self.frequency(place, one) for place, (one, other) in agreed if one is not None and one == other)
+        return Odds(household, chance * prod(frequencies))
+
+    def _code(self, pattern: Sequence[int | None]) -> int:
+        """A pattern, written as one number."""
+        levels = zip(pattern, self._counts, self._bases, strict=True)
+        return sum(base * (count if level is None else level) for level, count, base in levels)
+
+    def _odds_of(self, code: int) -> Odds:
+        """What speaks against a match in a pattern, written as one number."""
+        if found := self._odds.get(code):
+            return found
+        pattern, rest = [], code
+        for count in self._counts:
+            rest, level = divmod(rest, count + 1)
+            pattern.append(level)
+        match = self._match.of(pattern)
+        household = chance = 0.0
+        for other in self._others:
+            ratio = exp(min(other.of(pattern) - match, MOST))
+            if other.weighed:
+                chance += ratio
+            else:
+                household += ratio
+        found = self._odds[code] = Odds(household, chance)
+        return found
+
+
+class _Logs:
+    """A class of pairs, in logarithms; a missing value says nothing."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.weighed = kind.weighed
+        self._pairs = log(kind.pairs)
+        self._levels = [tuple(map(log, levels)) for levels in kind.levels]
+
+    def of(self, pattern: Sequence[int]) -> float:
+        """How many pairs of this class have the pattern, as a logarithm."""
+        return self._pairs + sum(levels[level] for levels, level in zip(self._levels, pattern, strict=True))
+
+
+def probability(weight: float) -> float:
+    """Bits → probability."""
+    return float(1.0 / (1.0 + 2.0 ** min(-weight, 1000.0)))
+
+
+def bits(probability: float) -> float:
+    """A probability, neither 0 nor 1 → bits."""
+    return log2(probability / (1.0 - probability))

@@ -1,0 +1,433 @@
+"""Observations → people, by evidence. Pure, like the rules: a function of the set of observations.
+
+What only the whole knows comes first: which values are generic, and who holds a blocking key. Then
+
+1. two observations *meet* when they share a key that is not too common
+2. they are *linked* when what speaks for one person is at least the low link; so a component is found
+3. within a component what was decided by hand, aliases, and types the model does not know join first
+4. the rest is joined the nearest first, by what both clusters say as wholes, unless a limit or a denial forbids it
+
+A component too large to look at every pair is taken apart by raising the link. The highest joins by single links; what
+is still too large then is joined by hand alone. The two views are one list of joins: the surer is its beginning.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import combinations, product
+from math import ceil, floor, inf
+from typing import Final
+
+from identity.evidence import Evidence
+from identity.forest import ANY, Forest, Tree
+from identity.generic import generic_values
+from identity.identifiers import Value
+from identity.links import EVIDENCE, Clustering, Content, Link, Refusal, holders_of, links, together
+from identity.matching.profiles import Profiles
+from identity.matching.records import Values
+from identity.matching.scoring import bits as odds
+from identity.matching.scoring import probability
+from identity.observations import Anchor
+from identity.policy import ACCOUNT, ALIASED, ALL, ASSERTED, NOTHING, Policy
+from identity.ties import NO_TIES, Ties
+
+HOUSEHOLD: Final = "their names have nothing in common, and a household may share what they share"
+CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
+EXACT = 10_000  # a probability is rounded down to such a part
+
+
+def ranks(evidence: Evidence) -> list[int]:
+    """How far links may be weak, as `Policy.ranks`: from the low link by steps to the highest, by hand, none."""
+    steps = ceil((evidence.limits.ceiling - evidence.limits.link) / evidence.limits.step)
+    return [ALL, *range(steps, CEILING - 1, -1), ASSERTED, NOTHING]
+
+
+def bar(rank: int, evidence: Evidence) -> float:
+    """How many bits a link of a rank has at least."""
+    limits = evidence.limits
+    if rank == ALL:
+        return limits.link
+    return limits.ceiling - limits.step * (rank - CEILING) if rank >= CEILING else inf
+
+
+def most_together(rank: int, policy: Policy, evidence: Evidence) -> int:
+    """How many observations a component of a rank may have."""
+    return min(policy.component_limit, evidence.limits.component if rank > CEILING else policy.component_limit)
+
+
+def partition(content: Content, policy: Policy, evidence: Evidence, ties: Ties = NO_TIES) -> Clustering:
+    """Everything at once: what the live graph arrives at step by step."""
+    whole = Whole(content, policy, evidence, ties)
+    return together([cluster(part, whole, rank) for part, rank in _fitting(content, whole, ALL)])
+
+
+class Whole:
+    """All observations, or as many as are read: who holds what, what is generic, and what pairs weigh."""
+
+    def __init__(
+        self,
+        content: Content,
+        policy: Policy,
+        evidence: Evidence,
+        ties: Ties = NO_TIES,
+        *,
+        generic: Container[Value] | None = None,
+        holding: Callable[[Value], Collection[Anchor]] | None = None,
+    ) -> None:
+        """`generic` and `holding` say what only the whole knows, where `content` is not all of it.
+
+        `holding` may leave out observations of a blocking key that too many have.
+        """
+        self.content = content
+        self.policy = policy
+        self.evidence = evidence
+        self.ties = ties
+        self.generic = generic_values(content, policy) if generic is None else generic
+        self._holding = holding or _Index(content, evidence, policy).__getitem__
+        self._values: dict[Anchor, Values] = {}
+        self._blocks: dict[Anchor, frozenset[Value]] = {}
+        self._names: dict[Value, Counter[str]] = {}
+        self._sorted: dict[Value, list[Anchor]] = {}
+        self._weights: dict[tuple[Anchor, Anchor], float] = {}
+
+    def values(self, anchor: Anchor) -> Values:
+        """What an observation says, without what is generic."""
+        known = self._values.get(anchor)
+        if known is None:
+            reading = self.evidence.read(anchor, self.content[anchor])
+            hidden = _Hidden(self.generic, self.policy)
+            known = self._values[anchor] = reading.values(self.evidence.schema, hidden)
+        return known
+
+    def weigh(self, one: Anchor, other: Anchor) -> float:
+        """What speaks for one person, in bits."""
+        pair = (one, other) if one < other else (other, one)
+        known = self._weights.get(pair)
+        if known is None:
+            known = self._weights[pair] = self.evidence.scorer.weigh(self.values(one), self.values(other))
+        return known
+
+    def meets(self, anchor: Anchor) -> set[Anchor]:
+        """The observations that share a key which is not too common.
+
+        Everybody with one person's value meets the first few of them, in the order of anchors.
+        """
+        evidence, values = self.evidence, self.values(anchor)
+        found: set[Anchor] = set()
+        for value in evidence.owned(values):
+            holders = self.holders(value)
+            first = evidence.limits.representatives
+            partners = holders if bisect_left(holders, anchor) < first else holders[:first]
+            found.update(one for one in partners if one in self.content and self._says(one, value))
+        for key in self.blocks(anchor):
+            holders = self.holders(key)
+            if len(holders) <= evidence.limits.bucket:
+                found.update(one for one in holders if one in self.content and key in self.blocks(one))
+        found.discard(anchor)
+        return found
+
+    def names(self, value: Value) -> Counter[str]:
+        """The names that are given with a value, and how often."""
+        known = self._names.get(value)
+        if known is None:
+            read, holders = self.evidence.name, self.holders(value)
+            found = (read(self.values(anchor)) for anchor in holders if anchor in self.content)
+            known = self._names[value] = Counter(name for name in found if name)
+        return known
+
+    def blocks(self, anchor: Anchor) -> frozenset[Value]:
+        """The blocking keys of what an observation says, but for its identifiers."""
+        known = self._blocks.get(anchor)
+        if known is None:
+            values = self.values(anchor)
+            known = frozenset(self.evidence.blocks(values))
+            self._blocks[anchor] = known
+        return known
+
+    def _says(self, anchor: Anchor, value: Value) -> bool:
+        """Whether a value that is not generic is the one by which an observation that holds it is compared."""
+        reading = self.evidence.read(anchor, self.content[anchor])
+        return reading.single is not None or value in self.evidence.owned(self.values(anchor))
+
+    def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
+        """The observations that a link of this rank or stronger could join to one."""
+        if rank >= ASSERTED:
+            yield from self.ties.joined.get(anchor, ())
+        if rank < CEILING:
+            return
+        for value in self.content[anchor].identifiers:
+            yield from self._named(value)
+        least = bar(rank, self.evidence)
+        yield from (
+            other for other in self.meets(anchor) if other in self.content and self.weigh(anchor, other) >= least
+        )
+
+    def _named(self, value: Value) -> Iterator[Anchor]:
+        """What shares a value that joins without being weighed: of a type that the model lacks, or by an alias."""
+        name, text = value
+        if value in self.generic or not links(value, self.policy):
+            return
+        if name != ALIASED and name not in self.evidence.types:
+            yield from self._holding(value)
+        if name in (ACCOUNT, ALIASED):
+            other = (ALIASED if name == ACCOUNT else ACCOUNT), text
+            if other not in self.generic:
+                yield from self._holding(other)
+
+    def holders(self, key: Value) -> list[Anchor]:
+        """Who has a value or a blocking key, in order; of a key that too many have perhaps not all."""
+        known = self._sorted.get(key)
+        if known is None:
+            known = self._sorted[key] = sorted(self._holding(key))
+        return known
+
+
+class _Hidden:
+    """What an observation's values are without: what is generic, and what the settings block."""
+
+    def __init__(self, generic: Container[Value], policy: Policy) -> None:
+        self._generic = generic
+        self._policy = policy
+
+    def __contains__(self, value: object) -> bool:
+        assert isinstance(value, tuple)
+        return value in self._generic or self._policy.identifiers.blocks(value)
+
+
+class _Index(dict[Value, list[Anchor]]):
+    """Who holds which identifier and which blocking key."""
+
+    def __init__(self, content: Content, evidence: Evidence, policy: Policy) -> None:
+        super().__init__(holders_of(content, policy))
+        for anchor, observation in content.items():
+            for key in evidence.postings(evidence.read(anchor, observation)):
+                self.setdefault(key, []).append(anchor)
+
+    def __missing__(self, key: Value) -> list[Anchor]:
+        return []
+
+
+def components(starts: Iterable[Anchor], whole: Whole, rank: int) -> Iterator[list[Anchor]]:
+    """What hangs together with these through links of this rank or stronger."""
+    seen: set[Anchor] = set()
+    for start in starts:
+        if start in seen:
+            continue
+        seen.add(start)
+        found = [start]
+        for anchor in found:
+            for other in whole.neighbours(anchor, rank):
+                if other in whole.content and other not in seen:
+                    seen.add(other)
+                    found.append(other)
+        yield found
+
+
+def cluster(part: Sequence[Anchor], whole: Whole, rank: int) -> Clustering:
+    """The people of one whole component, by links of this rank or stronger."""
+    if len(part) == 1:
+        return Clustering([list(part)], [], [], [list(part)])
+    evidence = whole.evidence
+    content = {anchor: whole.content[anchor] for anchor in sorted(part)}
+    holders = holders_of(content, whole.policy)
+    forest = Forest(
+        content,
+        {value: some for value, some in holders.items() if value not in whole.generic},
+        whole.policy,
+        whole.ties,
+    )
+    if rank >= ASSERTED:
+        forest.join_asserted()
+    if rank >= CEILING:
+        forest.join_aliases()
+        forest.join_values(ALL, evidence.types)
+        _Growth(forest, whole).grow(by_chain=len(part) > evidence.limits.component, rank=rank)
+    return Clustering(forest.groups, forest.links, forest.refusals, _groups(content, forest.links, evidence))
+
+
+def _fitting(starts: Collection[Anchor], whole: Whole, rank: int) -> Iterator[tuple[list[Anchor], int]]:
+    """The components, and those above the size taken apart by the weakest links until they fit."""
+    ladder = ranks(whole.evidence)
+    for found in components(starts, whole, rank):
+        if len(found) <= most_together(rank, whole.policy, whole.evidence):
+            yield found, rank
+        else:
+            yield from _fitting(found, whole, ladder[ladder.index(rank) + 1])
+
+
+def _groups(content: Content, links: Iterable[Link], evidence: Evidence) -> list[list[Anchor]]:
+    """The clusters of the surer view."""
+    group_of = {anchor: [anchor] for anchor in content}
+    for link in links:
+        if link.rule == EVIDENCE and link.probability < evidence.views.sure:
+            continue
+        mine, theirs = group_of[link.left], group_of[link.right]
+        mine += theirs
+        group_of.update(dict.fromkeys(theirs, mine))
+    return sorted(sorted(group) for group in {id(group): group for group in group_of.values()}.values())
+
+
+class _Growth:
+    """A component's clusters on their way."""
+
+    def __init__(self, forest: Forest, whole: Whole) -> None:
+        self._forest = forest
+        self._whole = whole
+        self._evidence = whole.evidence
+        self._surest = inf
+
+    def grow(self, *, by_chain: bool, rank: int) -> None:
+        """Join what the evidence says is one person."""
+        if by_chain:
+            self._chain(rank)
+        elif not self._is_one():
+            self._agglomerate()
+        self._keep_refusals()
+
+    # --- every pair looked at
+
+    def _is_one(self) -> bool:
+        """Join all when every pair is surely one person and nothing forbids it."""
+        trees, sure = self._forest.trees, self._evidence.sure
+        if len(trees) == 1:
+            return True
+        anchors = [anchor for tree in trees for anchor in tree.anchors]
+        pairs = [(-self._whole.weigh(left, right), left, right) for left, right in combinations(sorted(anchors), 2)]
+        if any(-minus < sure for minus, _, _ in pairs) or not self._forest.fit(trees):
+            return False
+        values, evidence = self._whole.values, self._evidence
+        if any(evidence.is_doubtful(values(left), values(right)) for _, left, right in pairs):
+            return False
+        for minus, left, right in sorted(pairs):
+            if self._forest.tree_of(left) is not self._forest.tree_of(right):
+                self._join(-minus, left, right)
+        return True
+
+    def _agglomerate(self) -> None:
+        trees = dict(enumerate(self._forest.trees))
+        said = {(one, other): self._said(trees[one], trees[other]) for one, other in combinations(trees, 2)}
+        near = {pair: self._nearness(trees, pair, one) for pair, one in said.items()}
+        while near:
+            pair = max(near, key=lambda pair: (near[pair], -pair[0], -pair[1]))
+            bits = near[pair]
+            if bits < self._evidence.likely:
+                return
+            one, other = pair
+            left, right = self._closest(trees[one], trees[other])
+            if reason := self._forest.conflict(trees[one], trees[other], ANY) or self._contradiction(said[pair]):
+                self._refuse(left, right, reason)
+                near[pair] = -inf
+                continue
+            trees[one] = self._join(bits, left, right)
+            del trees[other], near[pair], said[pair]
+            for third in trees:
+                if third != one:
+                    kept, gone = _ordered(one, third), _ordered(other, third)
+                    said[kept] = said[kept].also(said.pop(gone))
+                    del near[gone]
+                    near[kept] = self._nearness(trees, kept, said[kept])
+
+    def _contradiction(self, said: Profiles) -> str:
+        """Why two clusters may be a household rather than one person."""
+        return HOUSEHOLD if self._evidence.contradicts(said.pattern) else ""
+
+    def _nearness(self, trees: Mapping[int, Tree], pair: tuple[int, int], said: Profiles) -> float:
+        """What speaks for two clusters being one person, in bits."""
+        if said.bits >= self._evidence.likely and (shared := self._evidence.identified(said.pattern)):
+            return min(said.bits, self._claim(trees[pair[0]], trees[pair[1]], shared))
+        return said.bits
+
+    def _claim(self, one: Tree, other: Tree, shared: Iterable[int]) -> float:
+        """How likely it is, in bits, that who has no name is the one among a value's users whom the other names.
+
+        `shared` are the fields of values that both have, and nothing else speaks for them.
+        """
+        fields = self._evidence.schema.fields
+        mine, theirs = self._named(one), self._named(other)
+        claims = [
+            self._claim_to((fields[place].name, text), mine | theirs)
+            for place in shared
+            for text in self._texts(one, place) & self._texts(other, place)
+        ]
+        return max(claims, default=inf)
+
+    def _claim_to(self, value: Value, names: Collection[str]) -> float:
+        """The share of those who give a name with a value whose name may be one of these; of none the most frequent."""
+        given = self._whole.names(value)
+        users, alike = given.total(), self._evidence.alike
+        shares = [sum(given[name] for name in given if alike(name, one)) for one in (given if not names else ())]
+        share = max(shares, default=sum(given[name] for name in given if any(alike(name, one) for one in names)))
+        if share in (0, users):
+            return inf if share == users else -inf
+        return odds(share / (users + 1))
+
+    def _named(self, tree: Tree) -> set[str]:
+        return {name for anchor in tree.anchors if (name := self._evidence.name(self._whole.values(anchor)))}
+
+    def _texts(self, tree: Tree, place: int) -> set[str]:
+        return {text for anchor in tree.anchors if (text := self._whole.values(anchor)[place])}
+
+    def _said(self, one: Tree, other: Tree) -> Profiles:
+        """What two clusters say of one person."""
+        values, scorer = self._whole.values, self._evidence.scorer
+        pairs = (Profiles.of(scorer, values(a), values(b), 0.0) for a in one.anchors for b in other.anchors)
+        return reduce(Profiles.also, pairs)
+
+    def _closest(self, one: Tree, other: Tree) -> tuple[Anchor, Anchor]:
+        """The two observations that speak most for it."""
+        pairs = product(sorted(one.anchors), sorted(other.anchors))
+        return max(pairs, key=lambda pair: self._whole.weigh(*pair))
+
+    # --- too many to look at every pair
+
+    def _chain(self, rank: int) -> None:
+        for minus, left, right in sorted(set(self._strongest(max(bar(rank, self._evidence), self._evidence.likely)))):
+            mine, theirs = self._forest.tree_of(left), self._forest.tree_of(right)
+            if mine is theirs:
+                continue
+            if reason := self._forest.conflict(mine, theirs, ANY):
+                self._refuse(left, right, reason)
+            else:
+                self._join(-minus, left, right)
+
+    def _strongest(self, least: float) -> Iterator[tuple[float, Anchor, Anchor]]:
+        """The links within the component: their bits negated, and the observations in order."""
+        members = {anchor for tree in self._forest.trees for anchor in tree.anchors}
+        for one in members:
+            for other in self._whole.meets(one) & members:
+                if one < other and (weight := self._whole.weigh(one, other)) >= least:
+                    yield -weight, one, other
+
+    def _join(self, bits: float, left: Anchor, right: Anchor) -> Tree:
+        self._surest = min(self._surest, bits)
+        link = Link(
+            left,
+            right,
+            EVIDENCE,
+            self._words(left, right),
+            floor(probability(self._surest) * EXACT) / EXACT,
+            self._evidence.model.version,
+        )
+        return self._forest.unite(self._forest.tree_of(left), self._forest.tree_of(right), link)
+
+    def _refuse(self, left: Anchor, right: Anchor, reason: str) -> None:
+        self._forest.refusals.append(Refusal(left, right, EVIDENCE, self._words(left, right), reason))
+
+    def _keep_refusals(self) -> None:
+        """Only those whose two sides are apart in the end, one for any two clusters."""
+        kept: dict[frozenset[int], Refusal] = {}
+        for refusal in self._forest.refusals:
+            sides = frozenset({id(self._forest.tree_of(refusal.left)), id(self._forest.tree_of(refusal.right))})
+            if len(sides) > 1:
+                kept.setdefault(sides, refusal)
+        self._forest.refusals[:] = kept.values()
+
+    def _words(self, left: Anchor, right: Anchor) -> str:
+        return self._evidence.words(self._whole.values(left), self._whole.values(right))
+
+
+def _ordered(one: int, other: int) -> tuple[int, int]:
+    return (one, other) if one < other else (other, one)
