@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -217,3 +219,18 @@ def test_commands_are_written_as_the_client_writes_them(name: Any, given: list[A
 
     ours = connect("redis://nowhere").connection_pool.connection_class()
     assert packed(ours) == packed(Connection())
+
+
+async def test_a_command_is_cancelled_whenever_it_is(state: Redis) -> None:
+    """A cancellation is never swallowed, at whatever step of a call it comes: else a role would never stop."""
+    await state.ping()
+    survived: list[int] = []
+    for step in range(60):
+        task = asyncio.ensure_future(state.ping())
+        for _ in range(step % 12):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+                survived.append(step)
+    assert survived == []
