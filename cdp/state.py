@@ -11,12 +11,14 @@ import hashlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import structlog
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
@@ -219,7 +221,37 @@ def connect(url: str) -> Redis:
         socket_timeout=ANSWER_TIMEOUT,
         health_check_interval=IDLE_CHECK,
     )
+    pool.connection_class = type("Connection", (_Steady, pool.connection_class), {})
     return Redis.from_pool(pool)
+
+
+class _Steady(AbstractConnection):
+    """A connection that can be cancelled at any moment.
+
+    redis.asyncio writes under `asyncio.wait_for`, which makes a task for each command and, in Python 3.11, may swallow
+    a cancellation (python/cpython#86296): then a role never stops.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Write what is packed. Raises `redis.ConnectionError` and `redis.TimeoutError`, as the base class."""
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        assert self._writer is not None
+        if isinstance(command, str):
+            command = command.encode()
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                self._writer.writelines([command] if isinstance(command, bytes) else command)
+                await self._writer.drain()
+        except BaseException as error:
+            await self.disconnect(nowait=True)  # what was written in part makes no sense to the other end
+            if isinstance(error, TimeoutError):
+                raise exceptions.TimeoutError("The state takes no commands.") from None
+            if isinstance(error, OSError):
+                raise exceptions.ConnectionError(f"The state takes no commands: {error}.") from error
+            raise
 
 
 def socket_path(folder: Path) -> Path:

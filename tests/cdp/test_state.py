@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -195,3 +197,18 @@ def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
     assert socket_path(Path("/srv/cdp/state")) == Path("/srv/cdp/state/valkey.sock")
     assert len(str(socket_path(deep)).encode()) <= LONGEST_SOCKET_PATH
     assert socket_path(deep) == socket_path(deep) != socket_path(tmp_path / ("e" * 100))
+
+
+async def test_a_command_is_cancelled_whenever_it_is(state: Redis) -> None:
+    """A cancellation is never swallowed, at whatever step of a call it comes: else a role would never stop."""
+    await state.ping()
+    survived: list[int] = []
+    for step in range(60):
+        task = asyncio.ensure_future(state.ping())
+        for _ in range(step % 12):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+                survived.append(step)
+    assert survived == []
