@@ -205,7 +205,8 @@ class Programs:
 class Pages:
     """Performs plays in Chromium, all at once, on an origin that is not the collector's.
 
-    A play that tells who somebody is has a browser of its own; all others with an SDK are frames of one page.
+    A play that tells who somebody is has a browser of its own; all others with an SDK are frames of one page, each of
+    an origin of its own, so that none finds in its storage what another remembers.
     """
 
     def __init__(self, browser: Any, folder: Path) -> None:
@@ -215,7 +216,8 @@ class Pages:
         handler = functools.partial(QuietFiles, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-        self.url = f"http://localhost:{self._server.server_port}"
+        self._host = f"site.localhost:{self._server.server_port}"
+        self.url = f"http://{self._host}"
 
     def perform(self, plays: Iterable[Play]) -> None:
         """Begin."""
@@ -236,7 +238,7 @@ class Pages:
         return page.frame(play.name)
 
     def _address(self, play: Play) -> str:
-        return f"{self.url}/{play.sdk.driver.removesuffix('.js')}.html"
+        return f"http://{play.name}.{self._host}/{play.sdk.driver.removesuffix('.js')}.html"
 
     def fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, str | None]:
         """What a script of a page may read of the answer to an event: its status, and Retry-After."""

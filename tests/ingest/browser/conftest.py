@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -39,7 +41,9 @@ async def chromium_browser() -> AsyncIterator[Any]:
     async with async_playwright() as play:
         running = await play.chromium.launch(executable_path=executable, args=[*CHROMIUM_FLAGS, HOSTS])
         yield running
-        await running.close()
+        with contextlib.suppress(TimeoutError):  # a browser on a busy machine may not end by itself; its driver ends it
+            async with asyncio.timeout(20):
+                await running.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
