@@ -55,10 +55,9 @@ def reconciled(rule: Rule, statements: Iterable[Statement]) -> Any:
     if rule.name != "most_recent" and any(one.verified for one in said):
         said = [one for one in said if one.verified]
     if rule.name == "source_priority":
-        last = {one.source: one for one in said}
-        standing = sorted((one for one in last.values() if one.value is not None), key=lambda one: one.rank)
-        trusted = [last[source] for source in rule.sources if source in last and last[source] in standing]
-        return next((one.value for one in [*trusted, *reversed(standing)]), None)
+        heard = {one.source for one in said}
+        trusted = next((source for source in rule.sources if source in heard), None)
+        said = [one for one in said if trusted in (None, one.source)]
     if rule.name == "most_frequent":
         taken_back = max((place for place, one in enumerate(said) if one.value is None), default=-1)
         said = said[taken_back + 1 :]

@@ -32,8 +32,8 @@ class RuleBody(BaseModel):
     rule: RuleName = Field(
         description="`most_recent_verified` (the usual rule): the latest of the values that were proven, else the "
         "latest. `most_recent`: the latest, proven or not. `most_frequent`: the value that most events said since it "
-        "was last taken back. `source_priority`: the latest of the first source in `sources` that says one. All but "
-        "`most_recent` keep to what was proven where anything was."
+        "was last taken back. `source_priority`: the latest of the first source in `sources` that said anything. All "
+        "but `most_recent` keep to what was proven where anything was."
     )
     sources: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
         [],

@@ -74,7 +74,7 @@ def standing(rule: Rule, one: Candidate) -> tuple[int, ...]:
         case "most_frequent":
             return one.verified, one.times, one.rank
         case "source_priority":
-            return one.verified, one.value != NULL, _trust(rule, one.source), one.rank
+            return one.verified, _trust(rule, one.source), one.rank
 
 
 def _trust(rule: Rule, source: str) -> int:

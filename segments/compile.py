@@ -174,9 +174,8 @@ class Compiler:
         proven = exp.Add(this=_at_bit(column("verified"), 127), expression=column("rank"))
         if rule.name == "most_recent_verified":
             return proven
-        is_set = exp.NEQ(this=column("value"), expression=text_literal(NULL))
         trusted = call("indexOf", self.parameters.bind("Array(String)", list(rule.sources[::-1])), column("source"))
-        return exp.Add(this=exp.Add(this=_at_bit(is_set, 126), expression=_at_bit(trusted, 112)), expression=proven)
+        return exp.Add(this=_at_bit(trusted, 112), expression=proven)
 
     def _property(self, path: Path) -> Expr:
         return self._noted.add("property", path, lambda: at_path(column("properties"), path, self.parameters))

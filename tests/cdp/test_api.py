@@ -220,4 +220,4 @@ async def test_a_process_without_the_api_answers_orchestrators_only(platform: Pl
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/openapi.json")).status_code == 404
         assert (await http.get("/api/v1/status")).status_code == 404
-    assert len(GROUND) == 5
+    assert len(GROUND) == 6

@@ -325,7 +325,7 @@ def check(history: dict[str, Any], person: str, profile: Profile | None, ranks: 
     assert profile.segments == entered
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, seed=st.integers(0, 1_000))
 async def test_any_order_gives_the_same_people(
     log: Log, warehouse: Warehouse, state: Redis, history: dict[str, Any], seed: int

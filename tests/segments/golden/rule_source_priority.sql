@@ -21,7 +21,7 @@ FROM (
     JSONExtractRaw(
       argMaxIf(
         value,
-        bitShiftLeft(toUInt128(value <> 'null'), 126) + bitShiftLeft(toUInt128(indexOf({p1: Array(String)}, source)), 112) + bitShiftLeft(toUInt128(verified), 127) + rank,
+        bitShiftLeft(toUInt128(indexOf({p1: Array(String)}, source)), 112) + bitShiftLeft(toUInt128(verified), 127) + rank,
         name = {p0: String}
       )
     ) AS trait_0,
