@@ -9,10 +9,10 @@ from cdp.errors import ConflictError, InvalidError
 from cdp.state import Outbox
 from cdp.streams.base import Log
 from identity import ledger
-from identity.cluster import ASSERT, Link
 from identity.facts import Cause
 from identity.graph import Graph
 from identity.identifiers import Value
+from identity.links import ASSERT, Link
 from identity.observations import Anchor, from_text, to_text
 from identity.people import People, Person
 from identity.succession import ProfileId

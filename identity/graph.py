@@ -22,9 +22,9 @@ from cdp.clock import Clock
 from cdp.errors import TransientError
 from cdp.state import Outbox
 from identity import keys, ledger, metrics
-from identity.cluster import ASSERT
 from identity.facts import Cause, Facts
 from identity.keys import Keys, Profile
+from identity.links import ASSERT
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
 from identity.step import Step
@@ -231,8 +231,10 @@ class Graph:
         strings: dict[bytes, bytes] = {}
         for anchor in view.added | (step.changed if step.again else set()):
             strings[where.observation(anchor)] = keys.encode(view.observations[anchor])
-        for value, posting in view.grown(step.changed if step.again else ()):
-            strings[where.posting(value)] = b"".join(posting)
+        for key, posting in view.grown():
+            strings[where.posting(key)] = b"".join(posting)
+        judged = dict(view.judgements())
+        strings |= {where.generic(value): b"1" for value, generic in judged.items() if generic}
         owned = {anchor: person.id for person in step.persons for anchor in person.anchors}
         for anchor, profile in (owned | {anchor: step.id_of(owner) for anchor, owner in step.sessions.items()}).items():
             if view.owners.get(anchor) != profile:
@@ -244,6 +246,7 @@ class Graph:
         absorbed = {merge.absorbed: merge.profile for merge in step.merges}
         strings |= {where.absorbed(profile): heir for profile, heir in absorbed.items()}
         gone = [where.profile(profile) for profile in absorbed]
+        gone += [where.generic(value) for value, generic in judged.items() if not generic]
         gone += [where.absorbed(profile) for profile in alive if step.again or view.profiles.get(profile) is None]
         return strings, gone
 

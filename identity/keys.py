@@ -3,6 +3,8 @@
 a:<anchor>        the profile it belongs to (16 bytes; `cdp.anchors`, read by everyone)
 io:<anchor>       the observation
 iv:<type>:<value> the observations that hold an identifier, 16 bytes each; no more are added once it is generic
+iv:~:<digest>     the observations that have a blocking key; no more are added once it is too common
+ig:<type>:<value> there while an identifier is generic
 ip:<profile>      the profile: its observations and what links them, or the device whose anonymous profile it is
 ir:<profile>      the profile that absorbed this one
 id:<device>       a hash: each slice of time with its session and sign-ins, and every observation made on it
@@ -25,8 +27,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from identity.cluster import Link, Refusal
 from identity.identifiers import Value
+from identity.links import Link, Refusal
 from identity.observations import ANCHOR, Anchor, Observation
 from identity.succession import ProfileId
 from identity.ties import Tie
@@ -98,6 +100,10 @@ class Keys:
     def posting(self, value: Value) -> bytes:
         """The observations that hold an identifier."""
         return self.prefix + f"iv:{value[0]}:{value[1]}".encode()
+
+    def generic(self, value: Value) -> bytes:
+        """Whether an identifier is generic."""
+        return self.prefix + f"ig:{value[0]}:{value[1]}".encode()
 
     def profile(self, profile: ProfileId) -> bytes:
         """A profile's record."""

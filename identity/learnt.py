@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from identity.cluster import partition
 from identity.evidence import OBSERVED, Evidence
 from identity.links import Content
 from identity.matching.generic import Owners
@@ -17,7 +18,7 @@ from identity.matching.model import Kind, Model, assumed_model
 from identity.observations import Anchor
 from identity.policy import Policy
 from identity.ties import NO_TIES, Ties
-from identity.weighing import Whole, partition
+from identity.weighing import Weighed
 
 FIRST: Final = 2_000  # observations at least from which a model is learnt
 AGAIN: Final = 3.0  # how many times as many until it is learnt again
@@ -37,8 +38,8 @@ def learn_model(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Model
     begin = policy.evidence or Evidence(assumed_model(OBSERVED))
     chosen = {anchor: content[anchor] for anchor in sorted(content)[:MOST]}
     known = replace(policy, evidence=begin)
-    whole = Whole(chosen, known, begin, ties)
-    groups = partition(chosen, known, begin, ties).clusters
+    whole = Weighed(chosen, known, ties)
+    groups = partition(chosen, known, ties).clusters
     person = {anchor: number for number, group in enumerate(groups) for anchor in group}
     owners: Owners[Anchor] = Owners(begin.schema)
     records = {anchor: whole.values(anchor) for anchor in chosen}

@@ -21,9 +21,9 @@ from cdp.records import (
 )
 from cdp.streams.base import Draft
 from cdp.topics import IDENTITY_CHANGES
-from identity.cluster import ALIAS, ASSERT, Link, links
 from identity.facts import Cause, Visit
 from identity.identifiers import Value, type_of
+from identity.links import ALIAS, ASSERT, Link, links
 from identity.observations import Anchor, to_text
 from identity.step import Nobody, Person, Step
 from identity.succession import ProfileId

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from identity.identifiers import Value, type_of
 from identity.observations import Anchor, Observation
@@ -55,6 +55,27 @@ class Clustering(NamedTuple):
     sure: Sequence[list[Anchor]] = ()
 
 
+class Whole(Protocol):
+    """All observations, or as many as are read, and what links them: by rules or by evidence.
+
+    `ranks` say how far links may be weak, from all of them to none.
+    """
+
+    ranks: Sequence[int]
+
+    def most_together(self, rank: int) -> int:
+        """How many observations a component of a rank may have."""
+        ...
+
+    def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
+        """The observations that a link of this rank or stronger could join to one."""
+        ...
+
+    def cluster(self, part: Collection[Anchor], rank: int) -> Clustering:
+        """The people of one whole component, by links of this rank or stronger."""
+        ...
+
+
 def together(parts: Sequence[Clustering]) -> Clustering:
     """Several components as one."""
     return Clustering(
@@ -68,6 +89,12 @@ def together(parts: Sequence[Clustering]) -> Clustering:
 def links(value: Value, policy: Policy) -> bool:
     """Whether observations that share the value may be one person for that."""
     return type_of(value[0]).kind not in ("device", "trace") and not policy.identifiers.blocks(value)
+
+
+def keys_of(anchor: Anchor, observation: Observation, policy: Policy) -> list[Value]:
+    """Everything by which an observation is found: its identifiers, and blocking keys where people are weighed."""
+    identifiers, evidence = observation.identifiers, policy.evidence
+    return [*identifiers, *(evidence.postings(evidence.read(anchor, observation)) if evidence else ())]
 
 
 def holders_of(content: Content, policy: Policy) -> dict[Value, list[Anchor]]:

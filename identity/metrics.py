@@ -29,5 +29,5 @@ def observe(step: Step) -> None:
     MERGES.inc(len(step.merges))
     SPLITS.inc(sum(len(person.heir.left) for person in step.persons if person.heir.kept is None))
     REFUSED.inc(sum(len(person.refusals) for person in step.persons))
-    GENERIC.inc(step.view.flipped())
+    GENERIC.inc(sum(generic for _, generic in step.view.judgements()))
     OVERSIZE.inc(step.view.oversize)

@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from cdp.errors import InvalidError, NotFoundError
 from identity import keys
-from identity.cluster import Link, Refusal
 from identity.identifiers import Value, type_of
 from identity.keys import Keys, Profile, Slice
+from identity.links import Link, Refusal
 from identity.observations import Anchor, Observation, from_text, session_anchor, to_text
 from identity.policy import Policy
 from identity.succession import ProfileId

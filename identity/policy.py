@@ -11,7 +11,7 @@ from typing import Final
 from cdp import clock
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.settings import IdentitySettings, LimitPeriod
-from identity.evidence import Evidence
+from identity.evidence import BLOCK, Evidence
 from identity.identifiers import KNOWN, SPELLINGS, Identifiers, type_of
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
@@ -100,10 +100,12 @@ class Policy:
         return datetime.fromtimestamp(at // 1000, UTC).strftime(_FORMATS[self.limit_period])
 
     def most_observations(self, kind: str) -> int:
-        """Above how many distinct observations a value of the type is generic.
+        """Above how many distinct observations a value of the type is generic, or a blocking key too common.
 
         What is issued to one person is believed longer: up to what can be looked at together.
         """
+        if kind == BLOCK:
+            return self.evidence.limits.bucket if self.evidence else 0
         return self.component_limit if type_of(kind).kind == "person" else self.observations_per_value
 
     @property

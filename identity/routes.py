@@ -46,11 +46,11 @@ from identity.bodies import (
     ValueSaid,
     ValueShown,
 )
-from identity.cluster import Link
 from identity.decisions import Decision, Decisions, path_between
 from identity.facts import Cause
 from identity.graph import Graph
 from identity.keys import BY_HAND
+from identity.links import Link
 from identity.observations import Anchor, Observation, to_text
 from identity.people import People, Person
 from identity.policy import Policy

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from identity.cluster import Link, Refusal, cluster
 from identity.devices import SignIn, Users, around, bind, users_of
 from identity.facts import Cause, Facts, Visit
 from identity.keys import Slice
+from identity.links import Link, Refusal
 from identity.observations import Anchor, session_anchor
 from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed
-from identity.view import View, asked_with
+from identity.view import View
 
 LATEST = 2**63
 NO_SLICE = Slice()
@@ -129,7 +129,7 @@ class Step:
         view, facts = self.view, self.facts
         sessions = [visit.anchor for visit in facts.visits.values() if visit.session]
         signed_in = [visit.anchor for visit in facts.visits.values() if not visit.session]
-        said = {value for one in facts.observations.values() for own in one.identifiers for value in asked_with(own)}
+        said = {key for anchor, one in facts.observations.items() for key in view.asked(anchor, one)}
         wanted: dict[str, set[int]] = defaultdict(set)
         for visit in facts.visits.values():
             wanted[visit.device].update(range(max(0, visit.period - NEIGHBOURS), visit.period + NEIGHBOURS + 1))
@@ -145,6 +145,7 @@ class Step:
                 view.add(anchor, observation)
         if self.again:
             self.changed |= facts.observations.keys()
+            view.renew(facts.observations.keys() - view.added)
         for visit in facts.visits.values():
             self._take(visit)
 
@@ -167,14 +168,13 @@ class Step:
 
     async def _cluster(self) -> None:
         changed = self.view.added | self.changed
-        for anchor in [anchor for anchor in changed if self.view.is_alone(anchor)]:
+        for anchor in [anchor for anchor in self.view.added if self.view.is_alone(anchor)]:
             self._person[anchor] = Person([anchor], self.facts.causes.get(anchor, self.cause))
             self.persons.append(self._person[anchor])
             changed.discard(anchor)
-        for content, rank in await self.view.parts(changed) if changed else ():
-            generic = self.view.generic()
-            found = cluster(content, self.policy, generic=generic, ties=self.view.ties, rank=rank)
-            cause = next((self.facts.causes[anchor] for anchor in content if anchor in self.facts.causes), self.cause)
+        for part, rank in await self.view.parts(changed) if changed else ():
+            found = self.view.cluster(part, rank)
+            cause = next((self.facts.causes[anchor] for anchor in part if anchor in self.facts.causes), self.cause)
             for group in found.clusters:
                 own = next((self.facts.causes[anchor] for anchor in group if anchor in self.facts.causes), cause)
                 person = Person(group, own)

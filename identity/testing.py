@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from cdp.clock import HOUR, MINUTE
 from cdp.testing import START
+from identity.cluster import partition
 from identity.facts import Cause, Facts, Visit
 from identity.generic import is_generic
 from identity.identifiers import Value
@@ -20,7 +21,9 @@ from identity.observations import Anchor, Observation, anchor_of, from_text, ses
 from identity.policy import Policy
 from identity.rebuild import live_owners
 from identity.succession import ProfileId
-from identity.ties import OBSERVATION, Tie
+from identity.ties import OBSERVATION, Tie, Ties
+
+NAMES = ["lan", "hùng", "nguyễn văn an", "van an nguyen", "trần thị lan", "bình", "my", "hoa", "tú"]
 
 Partition = frozenset[frozenset[Anchor]]
 
@@ -37,7 +40,9 @@ def people(facts: Facts, policy: Policy, ties: Collection[Tie] = ()) -> Partitio
 
 
 def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: Collection[Tie] = ()) -> Partition:
-    """Which observations are one person."""
+    """Which observations are one person. By evidence there is no stupider way than all at once."""
+    if policy.evidence is not None:
+        return frozenset(map(frozenset, partition(observations, policy, Ties(ties)).clusters))
     generic = {
         value
         for value in _values(observations.values())
@@ -89,9 +94,11 @@ def _event(rng: random.Random, users: int, number: int, hours: float) -> Facts:
             identifiers.add((kind, some(kind[0], count)))
     if any(name == "user_id" for name, _ in identifiers) and rng.random() < 0.15:
         identifiers.add(("previous_id", some(rng.choice("ud"), users)))
-    attributes = (
-        {"name": rng.choice(["lan", "hùng", "nguyễn văn an", "bình", "my", "hoa", "tú"])} if rng.random() < 0.4 else {}
-    )
+    attributes = {"name": rng.choice(NAMES)} if rng.random() < 0.4 else {}
+    if identifiers and rng.random() < 0.2:
+        attributes["street"] = rng.choice(["19 hai ba trung", "5 le loi"])
+    if identifiers and rng.random() < 0.2:
+        attributes["birthday"] = rng.choice(["1990-02-03", "1985-11-20"])
     if identifiers and rng.random() < 0.4:
         attributes["period"] = f"2026-W{rng.randrange(1, 4):02d}"
     at = START + rng.randrange(int(hours * HOUR))

@@ -1,22 +1,27 @@
 """What one transaction has read of the live graph. Everything read is watched, so the transaction fails if it changes.
 
-facts ─► postings of their identifiers ─► observations ─► their identifiers ─► …   until the components are whole
+facts ─► postings of their keys ─► observations ─► their keys ─► …   until the components are whole
+
+Of every observation that is read it is known which of its values are generic: that is stored with each value, and told
+anew by whoever adds to the value, who reads all that hold it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio.client import Pipeline
 
-from identity import cluster, keys
-from identity.cluster import Content
+from identity import keys
+from identity.cluster import fitting, whole_of
+from identity.evidence import BLOCK
 from identity.generic import is_generic
 from identity.identifiers import Value
 from identity.keys import Keys, Profile, Slice
+from identity.links import Clustering, Whole, keys_of, links
 from identity.observations import Anchor, Observation
 from identity.policy import ACCOUNT, ALIASED, ALL, NOTHING, Policy
 from identity.succession import ProfileId
@@ -59,11 +64,10 @@ Command = tuple[str, bytes, Sequence[bytes]]  # name, key, arguments
 
 
 class When(Enum):
-    """Which graph is meant: as it was, as it becomes, or what is in either."""
+    """Which graph is meant: as it was, or as it becomes."""
 
     BEFORE = 1
     AFTER = 2
-    EITHER = 3
 
 
 class DivideError(Exception):
@@ -102,22 +106,30 @@ class View:
         self.everyone: dict[str, list[Anchor]] = {}
         self.partly: set[str] = set()  # devices of which only a part was read
         self.added: set[Anchor] = set()
+        self.renewed: set[Anchor] = set()  # known observations that are looked at as if they were new
         self._postings: dict[Value, list[Anchor]] = {}
         self._stored: dict[Value, int] = {}  # how many observations a posting holds in the state
         self._asked: set[bytes] = set()
         self.oversize = 0
-        self._generic: dict[tuple[Value, bool], bool] = {}
+        self._generic: dict[Value, bool] = {}  # as the state has it
+        self._becomes: dict[Value, bool] = {}  # of values of what is new
+        self._wholes: dict[When, Whole] = {}
+        self._said: set[Value] = set()
+        self._said_by: set[Anchor] = set()
 
     async def read(
         self,
         *,
         anchors: Collection[Anchor] = (),
-        values: Iterable[Value] = (),
+        values: Collection[Value] = (),
+        generic: Iterable[Value] = (),
         owners: Iterable[Anchor] = (),
         profiles: Iterable[ProfileId] = (),
         devices: Mapping[str, Iterable[int]] = NO_DEVICES,
     ) -> None:
         """Read what is not read yet: observations and their owners, postings, owners alone, records of profiles.
+
+        Of `values` who holds them and whether they are generic, of others only whether they are `generic`.
 
         Of a device with more than a few slices only the given ones are read, and who was ever seen on it.
         """
@@ -126,6 +138,7 @@ class View:
             (where.observation, self._take_observation, anchors),
             (where.owner, self._take_owner, (*anchors, *owners)),
             (where.posting, self._take_posting, values),
+            (where.generic, self._take_generic, (*generic, *(value for value in values if value[0] != BLOCK))),
             (where.profile, self._take_profile, profiles),
         ]
         wanted = {key_of(subject): (take, subject) for key_of, take, subjects in kinds for subject in subjects}
@@ -174,14 +187,19 @@ class View:
         """Let an observation be part of the graph that becomes."""
         self.observations[anchor] = observation
         self.added.add(anchor)
-        for value in observation.identifiers:
-            posting = self._postings.setdefault(value, [])
+        self._post(anchor)
+
+    def renew(self, anchors: Iterable[Anchor]) -> None:
+        """Look at known observations, whose keys were read, as if they were new."""
+        for anchor in anchors:
+            self.renewed.add(anchor)
+            self._post(anchor)
+
+    def _post(self, anchor: Anchor) -> None:
+        for key in keys_of(anchor, self.observations[anchor], self.policy):
+            posting = self._postings.setdefault(key, [])
             if anchor not in posting:
                 posting.append(anchor)
-
-    def generic(self) -> Container[Value]:
-        """The values that link nothing in the graph that becomes."""
-        return _Generic(self, When.AFTER)
 
     def posting(self, value: Value) -> list[Anchor]:
         """The observations that hold the value, as far as they are kept."""
@@ -189,93 +207,142 @@ class View:
 
     def is_generic(self, value: Value, when: When) -> bool:
         """Whether the value links nothing."""
-        if len(self.posting(value)) <= min(self.policy.limit, self.policy.most_observations(value[0])):
-            return False
-        if when is When.EITHER:
-            return self.is_generic(value, When.BEFORE) and self.is_generic(value, When.AFTER)
-        key = value, when is When.BEFORE
-        if (known := self._generic.get(key)) is None:
-            holders = self.holders(value, when)
-            known = len(holders) > self.policy.most_observations(value[0]) or is_generic(
-                value, [self.observations[anchor] for anchor in holders if anchor in self.observations], self.policy
-            )
-            self._generic[key] = known
+        if when is When.BEFORE or value not in self._news():
+            return self._generic.get(value, False)
+        known = self._becomes.get(value)
+        if known is None:
+            known = self._becomes[value] = self._is_generic(value)
         return known
+
+    def _is_generic(self, value: Value) -> bool:
+        holders = self.posting(value)
+        return len(holders) > self.policy.most_observations(value[0]) or is_generic(
+            value, [self.observations[anchor] for anchor in holders if anchor in self.observations], self.policy
+        )
+
+    def _news(self) -> Collection[Value]:
+        """The values of what is new."""
+        if len(self._said_by) != len(self.added) + len(self.renewed):
+            fresh = (self.added | self.renewed) - self._said_by
+            self._said |= {value for anchor in fresh for value in self.observations[anchor].identifiers}
+            self._said_by |= fresh
+        return self._said
+
+    def judgements(self) -> Iterator[tuple[Value, bool]]:
+        """The values that became generic or no longer are."""
+        for value in self._news():
+            if links(value, self.policy) and (after := self.is_generic(value, When.AFTER)) != self.is_generic(
+                value, When.BEFORE
+            ):
+                yield value, after
 
     def holders(self, value: Value, when: When) -> Sequence[Anchor]:
         """The observations that hold the value, in the graph that is meant."""
         posting = self.posting(value)
-        return posting if when is not When.BEFORE else [anchor for anchor in posting if anchor not in self.added]
+        return posting if when is When.AFTER else posting[: self._stored.get(value, 0)]
 
-    def grown(self, again: Iterable[Anchor]) -> Iterator[tuple[Value, list[Anchor]]]:
-        """The postings that hold something new (or hold one of `again`), each as it is to be kept.
+    def grown(self) -> Iterator[tuple[Value, list[Anchor]]]:
+        """The postings that hold something new, each as it is to be kept.
 
-        One that is generic by number keeps just enough to show it.
+        One that is generic by number, or too common to be a key, keeps just enough to show it.
         """
-        values = {value for anchor in (*self.added, *again) for value in self.observations[anchor].identifiers}
-        for value in values:
-            most = self.policy.most_observations(value[0]) + 1
-            stored = self._stored.get(value, 0)
-            posting = self.posting(value)
-            for anchor in again:
-                if value in self.observations[anchor].identifiers and anchor not in posting:
-                    posting.append(anchor)
+        fresh = self.added | self.renewed
+        for key in {key for anchor in fresh for key in keys_of(anchor, self.observations[anchor], self.policy)}:
+            most = self.policy.most_observations(key[0]) + 1
+            stored = self._stored.get(key, 0)
+            posting = self.posting(key)
             if len(posting) > stored and stored < most:
-                yield value, posting[:most]
-
-    def flipped(self) -> int:
-        """How many values became generic."""
-        values = {value for value, _ in self._generic}
-        return sum(
-            self._generic.get((value, False), False) and not self._generic.get((value, True), True) for value in values
-        )
+                yield key, posting[:most]
 
     def is_alone(self, anchor: Anchor) -> bool:
         """Whether nothing that was read can be linked to the observation, in the graph as it was and as it becomes."""
         if any(anchor in ties.joined for ties in (self.ties, self.ties_before)):
             return False
-        for own in self.observations[anchor].identifiers:
+        for own in keys_of(anchor, self.observations[anchor], self.policy):
             if self._postings.get(own) != [anchor]:
                 return False
             if any(self._postings.get(other) != [] for other in asked_with(own)[1:]):
                 return False
         return True
 
-    async def parts(self, changed: Collection[Anchor]) -> list[tuple[Content, int]]:
+    async def parts(self, changed: Collection[Anchor]) -> list[tuple[list[Anchor], int]]:
         """What must be clustered anew because these observations changed: whole components, and down to which rank.
 
-        Most of the time all of them together are small, and one walk finds them.
+        Most of the time all of them together are small, and one walk finds them. Whoever was one person with any of
+        them comes along, so that no profile is left to two.
         """
-        whole, complete = await self._reach(changed, ALL, When.EITHER)
+        seeds, found = await self._seeds(changed), list[tuple[list[Anchor], int]]()
+        while seeds:
+            found = await self._parts(seeds)
+            covered = {anchor for part, _ in found for anchor in part}
+            seeds = (seeds | missing) if (missing := await self._companions(covered)) else set()
+        return found
+
+    def cluster(self, part: Collection[Anchor], rank: int) -> Clustering:
+        """The people of a whole component, in the graph that becomes."""
+        return self._whole(When.AFTER).cluster(part, rank)
+
+    async def _seeds(self, changed: Collection[Anchor]) -> set[Anchor]:
+        """The observations with which a component that differs from before has at least one in common.
+
+        Beside what changed: whoever holds a value of what is new, for how many give which name with it is evidence
+        too; whoever has a key that became too common; and where more than that changed, whatever was linked to these.
+        """
+        await self._read_around(changed)
+        seeds, more = set(changed), bool(self.renewed) or self.ties is not self.ties_before
+        for anchor in (self.added | self.renewed) & seeds:
+            for key in keys_of(anchor, self.observations[anchor], self.policy):
+                if key[0] == BLOCK:
+                    most = self.policy.most_observations(BLOCK)
+                    if self._stored.get(key, 0) <= most < len(self.posting(key)):
+                        seeds.update(self.posting(key))
+                elif links(key, self.policy):
+                    before, after = (self.is_generic(key, when) for when in When)
+                    more = more or before != after
+                    if not (before and after):
+                        seeds.update(other for other in self.posting(key) if other in self.observations)
+        if more:
+            await self._read_around(seeds)
+            seeds |= {other for anchor in seeds - self.added for other in self._beside(anchor, ALL, When.BEFORE)}
+        return seeds
+
+    async def _parts(self, seeds: set[Anchor]) -> list[tuple[list[Anchor], int]]:
+        """The components of the seeds, taken apart where they are too large."""
+        whole, complete = await self._reach(seeds, ALL, When.AFTER, self.policy.component_limit)
         if complete:
-            parts = [(self._content(whole), ALL)] if whole else []
-            await self._read_owners(content for content, _ in parts)
-            return parts
+            return list(fitting(sorted(whole), self._whole(When.AFTER)))
         if self._divisible:
             raise DivideError
         self.oversize += 1
-        await self._read_around(changed)
-        beside = {other for anchor in changed for other in self._beside(anchor, ALL, When.EITHER)}
-        seeds = set(changed) | beside
+        # What was small before may be a part of something large now, down to whom the new links lead.
+        await self._read_around(seeds)
+        seeds |= {other for anchor in seeds for other in self._beside(anchor, ALL, When.AFTER)}
         for found, _ in await self._settle(seeds - self.added, When.BEFORE):
             seeds |= found
-        parts = [(self._content(found), rank) for found, rank in await self._settle(seeds, When.AFTER)]
-        await self._read_owners(content for content, _ in parts)
-        return parts
+        return [(sorted(found), rank) for found, rank in await self._settle(seeds, When.AFTER)]
+
+    async def _companions(self, anchors: set[Anchor]) -> set[Anchor]:
+        """The other observations of the profiles that these belong to."""
+        await self._read_owners(anchors)
+        profiles = {self.owners[anchor] for anchor in anchors if anchor in self.owners}
+        await self.read(profiles=profiles)
+        records = (self.profiles[profile] for profile in profiles)
+        return {member for record in records if record for member in record.members} - anchors
 
     async def _settle(self, seeds: Collection[Anchor], when: When) -> list[tuple[set[Anchor], int]]:
         """The components of the seeds, each by the weakest links with which it is small enough."""
         settled: list[tuple[set[Anchor], int]] = []
         done: set[Anchor] = set()
         rest = sorted(seeds)
-        for rank in self.policy.ranks:
+        whole = self._whole(when)
+        for rank in whole.ranks:
             large: set[Anchor] = set()
             waiting, rest = rest, []
             for anchor in waiting:
                 if anchor in done:
                     continue
                 if anchor not in large:
-                    found, complete = await self._reach([anchor], rank, when)
+                    found, complete = await self._reach([anchor], rank, when, whole.most_together(rank))
                     if complete or rank == NOTHING:
                         settled.append((found, rank))
                         done |= found
@@ -284,11 +351,11 @@ class View:
                 rest.append(anchor)
         return settled
 
-    async def _reach(self, starts: Iterable[Anchor], rank: int, when: When) -> tuple[set[Anchor], bool]:
+    async def _reach(self, starts: Iterable[Anchor], rank: int, when: When, most: int) -> tuple[set[Anchor], bool]:
         """What hangs together with these through links of the rank; False when it is more than may be looked at."""
         frontier = list(starts)
         seen = set(frontier)
-        while frontier and len(seen) <= self.policy.component_limit:
+        while frontier and len(seen) <= most:
             await self._read_around(frontier)
             reached: list[Anchor] = []
             for anchor in frontier:
@@ -297,67 +364,70 @@ class View:
                         seen.add(other)
                         reached.append(other)
             frontier = reached
-        return seen, len(seen) <= self.policy.component_limit
+        return seen, len(seen) <= most
 
     async def _read_around(self, anchors: Iterable[Anchor]) -> None:
+        """Read who has any key of these observations."""
         anchors = list(anchors)
         await self._read_observations(anchors)
-        said = {
-            value for anchor in anchors for own in self.observations[anchor].identifiers for value in asked_with(own)
-        }
-        values = {value for value in said if cluster.links(value, self.policy)}
-        await self.read(values=values)
+        said = {key for anchor in anchors for key in self.asked(anchor, self.observations[anchor])}
+        await self.read(values=said)
         ties = (self.ties, self.ties_before)
         tied = {other for anchor in anchors for some in ties for other in some.joined.get(anchor, ())}
-        # What was generic by number before is so now; what becomes so must be looked at once more.
-        believed = (v for v in values if self._stored.get(v, 0) <= self.policy.most_observations(v[0]))
-        await self._read_observations(tied | {anchor for value in believed for anchor in self.posting(value)})
+        telling = (key for key in said if self._is_telling(key))
+        await self._read_observations(tied | {anchor for key in telling for anchor in self.posting(key)})
+
+    def asked(self, anchor: Anchor, observation: Observation) -> Iterator[Value]:
+        """The keys by which whatever may be linked to an observation is found."""
+        for key in keys_of(anchor, observation, self.policy):
+            for one in asked_with(key):
+                if one[0] == BLOCK or links(one, self.policy):
+                    yield one
+
+    def _is_telling(self, key: Value) -> bool:
+        """Whether who has a key matters: unless it is too common already, or was generic and nobody new holds it."""
+        return self._stored.get(key, 0) <= self.policy.most_observations(key[0]) and (
+            key in self._news() or not self._generic.get(key)
+        )
 
     async def _read_observations(self, anchors: Iterable[Anchor]) -> None:
         """Read observations that postings or ties name: those are watched, and an anchor's content never changes."""
         wanted = [anchor for anchor in anchors if anchor not in self.observations]
         self.observations |= {anchor: self._known[anchor] for anchor in wanted if anchor in self._known}
         unread = [anchor for anchor in wanted if anchor not in self._known]
-        if not unread:
-            return
-        found: Any = await self.pipe.mget([self.where.observation(anchor) for anchor in unread])
-        for anchor, packed in zip(unread, found, strict=True):
-            self._take_observation(anchor, packed)
+        if unread:
+            found: Any = await self.pipe.mget([self.where.observation(anchor) for anchor in unread])
+            for anchor, packed in zip(unread, found, strict=True):
+                self._take_observation(anchor, packed)
+        read = (self.observations[anchor] for anchor in wanted if anchor in self.observations)
+        await self.read(generic={value for one in read for value in one.identifiers if links(value, self.policy)})
 
-    async def _read_owners(self, parts: Iterable[Content]) -> None:
+    async def _read_owners(self, anchors: Iterable[Anchor]) -> None:
         """Whose these observations are. It changes only with their component, which is watched."""
-        unread = [a for content in parts for a in content if self.where.owner(a) not in self._asked]
+        unread = [anchor for anchor in anchors if self.where.owner(anchor) not in self._asked]
         if unread:
             found: Any = await self.pipe.mget([self.where.owner(anchor) for anchor in unread])
             for anchor, owner in zip(unread, found, strict=True):
                 self._take_owner(anchor, owner)
 
     def _beside(self, anchor: Anchor, rank: int, when: When) -> Iterator[Anchor]:
-        generic = _Generic(self, when)
+        """What a link of this rank or stronger could join to an observation, in the graph that is meant."""
+        found = self._whole(when).neighbours(anchor, rank)
+        return found if when is When.AFTER else (other for other in found if other not in self.added)
 
-        def holding(value: Value) -> Sequence[Anchor]:
-            return self.holders(value, when)
-
-        for ties in self._ties_of(when):
-            for other in cluster.neighbours(
-                anchor,
-                self.observations[anchor].identifiers,
-                holding,
+    def _whole(self, when: When) -> Whole:
+        """What links observations in the graph that is meant: to be asked of those that were read around."""
+        known = self._wholes.get(when)
+        if known is None:
+            ties = self.ties if when is When.AFTER else self.ties_before
+            known = self._wholes[when] = whole_of(
+                self.observations,
                 self.policy,
-                generic=generic,
-                ties=ties,
-                rank=rank,
-            ):
-                if other in self.observations and not (when is When.BEFORE and other in self.added):
-                    yield other
-
-    def _ties_of(self, when: When) -> list[Ties]:
-        if when is When.BEFORE or self.ties is self.ties_before:
-            return [self.ties_before]
-        return [self.ties] if when is When.AFTER else [self.ties, self.ties_before]
-
-    def _content(self, anchors: Iterable[Anchor]) -> Content:
-        return {anchor: self.observations[anchor] for anchor in sorted(anchors)}
+                ties,
+                generic=_Generic(self, when),
+                holding=lambda value: self.holders(value, when),
+            )
+        return known
 
     async def _many(self, asked: Sequence[tuple[Any, Command]]) -> list[tuple[Any, Any]]:
         answers = await many(self.pipe, [command for _, command in asked])
@@ -376,6 +446,9 @@ class View:
         stored, added = keys.anchors(found), self._postings.get(value, ())
         self._stored[value] = len(stored)
         self._postings[value] = stored + [anchor for anchor in added if anchor not in stored] if added else stored
+
+    def _take_generic(self, value: Value, found: bytes | None) -> None:
+        self._generic[value] = found is not None
 
     def _take_profile(self, profile: ProfileId, found: bytes | None) -> None:
         self.profiles[profile] = None if found is None else keys.decode_profile(found)

@@ -25,7 +25,8 @@ from identity.evidence import Evidence
 from identity.forest import ANY, Forest, Tree
 from identity.generic import generic_values
 from identity.identifiers import Value
-from identity.links import EVIDENCE, Clustering, Content, Link, Refusal, holders_of, links, together
+from identity.links import EVIDENCE, Clustering, Content, Link, Refusal, holders_of, links
+from identity.matching.limits import Limits
 from identity.matching.profiles import Profiles
 from identity.matching.records import Values
 from identity.matching.scoring import bits as odds
@@ -39,39 +40,13 @@ CEILING: Final = 1  # the rank of the highest link; above it are those by eviden
 EXACT = 10_000  # a probability is rounded down to such a part
 
 
-def ranks(evidence: Evidence) -> list[int]:
-    """How far links may be weak, as `Policy.ranks`: from the low link by steps to the highest, by hand, none."""
-    steps = ceil((evidence.limits.ceiling - evidence.limits.link) / evidence.limits.step)
-    return [ALL, *range(steps, CEILING - 1, -1), ASSERTED, NOTHING]
-
-
-def bar(rank: int, evidence: Evidence) -> float:
-    """How many bits a link of a rank has at least."""
-    limits = evidence.limits
-    if rank == ALL:
-        return limits.link
-    return limits.ceiling - limits.step * (rank - CEILING) if rank >= CEILING else inf
-
-
-def most_together(rank: int, policy: Policy, evidence: Evidence) -> int:
-    """How many observations a component of a rank may have."""
-    return min(policy.component_limit, evidence.limits.component if rank > CEILING else policy.component_limit)
-
-
-def partition(content: Content, policy: Policy, evidence: Evidence, ties: Ties = NO_TIES) -> Clustering:
-    """Everything at once: what the live graph arrives at step by step."""
-    whole = Whole(content, policy, evidence, ties)
-    return together([cluster(part, whole, rank) for part, rank in _fitting(content, whole, ALL)])
-
-
-class Whole:
-    """All observations, or as many as are read: who holds what, what is generic, and what pairs weigh."""
+class Weighed:
+    """A `Whole` whose links are evidence: who holds what, what is generic, and what pairs weigh."""
 
     def __init__(
         self,
         content: Content,
         policy: Policy,
-        evidence: Evidence,
         ties: Ties = NO_TIES,
         *,
         generic: Container[Value] | None = None,
@@ -81,9 +56,11 @@ class Whole:
 
         `holding` may leave out observations of a blocking key that too many have.
         """
+        assert policy.evidence is not None, "the policy has no model"
         self.content = content
         self.policy = policy
-        self.evidence = evidence
+        self.evidence = evidence = policy.evidence
+        self.ranks: Sequence[int] = _ranks(evidence.limits)
         self.ties = ties
         self.generic = generic_values(content, policy) if generic is None else generic
         self._holding = holding or _Index(content, evidence, policy).__getitem__
@@ -92,6 +69,18 @@ class Whole:
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
+
+    def most_together(self, rank: int) -> int:
+        """How many observations a component of a rank may have."""
+        most = self.policy.component_limit
+        return min(most, self.evidence.limits.component) if rank > CEILING else most
+
+    def bar(self, rank: int) -> float:
+        """How many bits a link of a rank has at least."""
+        limits = self.evidence.limits
+        if rank == ALL:
+            return limits.link
+        return limits.ceiling - limits.step * (rank - CEILING) if rank >= CEILING else inf
 
     def values(self, anchor: Anchor) -> Values:
         """What an observation says, without what is generic."""
@@ -154,16 +143,17 @@ class Whole:
 
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one."""
+        return (other for other in self._beside(anchor, rank) if other in self.content)
+
+    def _beside(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         if rank >= ASSERTED:
             yield from self.ties.joined.get(anchor, ())
         if rank < CEILING:
             return
         for value in self.content[anchor].identifiers:
             yield from self._named(value)
-        least = bar(rank, self.evidence)
-        yield from (
-            other for other in self.meets(anchor) if other in self.content and self.weigh(anchor, other) >= least
-        )
+        least = self.bar(rank)
+        yield from (other for other in self.meets(anchor) if self.weigh(anchor, other) >= least)
 
     def _named(self, value: Value) -> Iterator[Anchor]:
         """What shares a value that joins without being weighed: of a type that the model lacks, or by an alias."""
@@ -183,6 +173,26 @@ class Whole:
         if known is None:
             known = self._sorted[key] = sorted(self._holding(key))
         return known
+
+    def cluster(self, part: Collection[Anchor], rank: int) -> Clustering:
+        """The people of one whole component, by links of this rank or stronger."""
+        if len(part) == 1:
+            return Clustering([list(part)], [], [], [list(part)])
+        content = {anchor: self.content[anchor] for anchor in sorted(part)}
+        holders = holders_of(content, self.policy)
+        forest = Forest(
+            content,
+            {value: some for value, some in holders.items() if value not in self.generic},
+            self.policy,
+            self.ties,
+        )
+        if rank >= ASSERTED:
+            forest.join_asserted()
+        if rank >= CEILING:
+            forest.join_aliases()
+            forest.join_values(ALL, self.evidence.types)
+            _Growth(forest, self).grow(by_chain=len(part) > self.evidence.limits.component, rank=rank)
+        return Clustering(forest.groups, forest.links, forest.refusals, _groups(content, forest.links, self.evidence))
 
 
 class _Hidden:
@@ -210,52 +220,10 @@ class _Index(dict[Value, list[Anchor]]):
         return []
 
 
-def components(starts: Iterable[Anchor], whole: Whole, rank: int) -> Iterator[list[Anchor]]:
-    """What hangs together with these through links of this rank or stronger."""
-    seen: set[Anchor] = set()
-    for start in starts:
-        if start in seen:
-            continue
-        seen.add(start)
-        found = [start]
-        for anchor in found:
-            for other in whole.neighbours(anchor, rank):
-                if other in whole.content and other not in seen:
-                    seen.add(other)
-                    found.append(other)
-        yield found
-
-
-def cluster(part: Sequence[Anchor], whole: Whole, rank: int) -> Clustering:
-    """The people of one whole component, by links of this rank or stronger."""
-    if len(part) == 1:
-        return Clustering([list(part)], [], [], [list(part)])
-    evidence = whole.evidence
-    content = {anchor: whole.content[anchor] for anchor in sorted(part)}
-    holders = holders_of(content, whole.policy)
-    forest = Forest(
-        content,
-        {value: some for value, some in holders.items() if value not in whole.generic},
-        whole.policy,
-        whole.ties,
-    )
-    if rank >= ASSERTED:
-        forest.join_asserted()
-    if rank >= CEILING:
-        forest.join_aliases()
-        forest.join_values(ALL, evidence.types)
-        _Growth(forest, whole).grow(by_chain=len(part) > evidence.limits.component, rank=rank)
-    return Clustering(forest.groups, forest.links, forest.refusals, _groups(content, forest.links, evidence))
-
-
-def _fitting(starts: Collection[Anchor], whole: Whole, rank: int) -> Iterator[tuple[list[Anchor], int]]:
-    """The components, and those above the size taken apart by the weakest links until they fit."""
-    ladder = ranks(whole.evidence)
-    for found in components(starts, whole, rank):
-        if len(found) <= most_together(rank, whole.policy, whole.evidence):
-            yield found, rank
-        else:
-            yield from _fitting(found, whole, ladder[ladder.index(rank) + 1])
+def _ranks(limits: Limits) -> list[int]:
+    """How far links may be weak, as `Policy.ranks`: from the low link by steps to the highest, by hand, none."""
+    steps = ceil((limits.ceiling - limits.link) / limits.step)
+    return [ALL, *range(steps, CEILING - 1, -1), ASSERTED, NOTHING]
 
 
 def _groups(content: Content, links: Iterable[Link], evidence: Evidence) -> list[list[Anchor]]:
@@ -273,7 +241,7 @@ def _groups(content: Content, links: Iterable[Link], evidence: Evidence) -> list
 class _Growth:
     """A component's clusters on their way."""
 
-    def __init__(self, forest: Forest, whole: Whole) -> None:
+    def __init__(self, forest: Forest, whole: Weighed) -> None:
         self._forest = forest
         self._whole = whole
         self._evidence = whole.evidence
@@ -384,7 +352,7 @@ class _Growth:
     # --- too many to look at every pair
 
     def _chain(self, rank: int) -> None:
-        for minus, left, right in sorted(set(self._strongest(max(bar(rank, self._evidence), self._evidence.likely)))):
+        for minus, left, right in sorted(set(self._strongest(max(self._whole.bar(rank), self._evidence.likely)))):
             mine, theirs = self._forest.tree_of(left), self._forest.tree_of(right)
             if mine is theirs:
                 continue

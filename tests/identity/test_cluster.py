@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity.cluster import components, partition
+from identity.cluster import components, partition, whole_of
 from identity.observations import Anchor, Observation, to_text
 from identity.policy import Policy
 from identity.testing import clusters
@@ -77,7 +77,9 @@ def test_links_are_a_spanning_forest(content: dict[Anchor, Observation], policy:
 @given(observations(), policies)
 def test_no_cluster_leaves_its_component(content: dict[Anchor, Observation], policy: Policy) -> None:
     """People are found within what hangs together."""
-    component_of = {anchor: n for n, found in enumerate(components(content, policy)) for anchor in found}
+    component_of = {
+        anchor: n for n, found in enumerate(components(content, whole_of(content, policy))) for anchor in found
+    }
     for group in partition(content, policy).clusters:
         assert len({component_of[anchor] for anchor in group}) == 1
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity import weighing
-from identity.cluster import partition
+from identity.cluster import components, partition
 from identity.evidence import BLOCK, OBSERVED, Evidence, Reading, name_of, reading
 from identity.generic import generic_values
 from identity.keys import decode_profile
@@ -26,7 +26,7 @@ from identity.matching.records import Values
 from identity.observations import Anchor, Observation
 from identity.policy import ALL, Policy
 from identity.ties import Ties, tie
-from identity.weighing import Whole, cluster, components
+from identity.weighing import Weighed
 from tests.identity.strategies import ties_between
 
 NAMES = [
@@ -166,7 +166,7 @@ def test_a_component_decides_for_itself(
 ) -> None:
     """A component comes out as within the whole, when only it and who shares its values are read."""
     ties = Ties(data.draw(ties_between(sorted(content))))
-    whole = Whole(content, policy, _weighs(policy), ties)
+    whole = Weighed(content, policy, ties)
     generic = generic_values(content, policy)
     for part in components(content, whole, ALL):
         values = {value for anchor in part for value in content[anchor].identifiers}
@@ -176,9 +176,9 @@ def test_a_component_decides_for_itself(
             for anchor, observation in content.items()
             if anchor in part or values & set(observation.identifiers) or keys & whole.blocks(anchor)
         }
-        some = Whole(near, policy, _weighs(policy), ties, generic=generic, holding=whole.holders)
+        some = Weighed(near, policy, ties, generic=generic, holding=whole.holders)
         assert sorted(*components(part, some, ALL)) == sorted(part)
-        assert cluster(part, some, ALL) == cluster(part, whole, ALL)
+        assert some.cluster(part, ALL) == whole.cluster(part, ALL)
 
 
 @given(observations(12, several=False))

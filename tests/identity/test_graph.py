@@ -15,8 +15,11 @@ from redis.asyncio.client import Pipeline
 from cdp.records import AnchorAssigned, LinkChanged, ObservationAdded, ProfileChanged, decode_identity
 from cdp.state import EmbeddedValkey, Outbox
 from identity import ledger, metrics, view
+from identity.evidence import OBSERVED, Evidence
 from identity.facts import Cause, Facts, Visit
 from identity.graph import Graph
+from identity.matching.limits import Limits
+from identity.matching.model import assumed_model
 from identity.observations import Observation, anchor_of, session_anchor, to_text
 from identity.policy import Policy
 from identity.rebuild import live_owners
@@ -24,6 +27,8 @@ from identity.testing import live, people, together, world
 from identity.ties import OBSERVATION, Tie, Ties, tie
 from tests.identity.conftest import MakeGraph
 
+MODEL = assumed_model(OBSERVED, 30)
+FEW = Limits(component=4, bucket=3, representatives=2)
 ME = Cause(by="tester", reason="she said so")
 
 
@@ -35,6 +40,7 @@ def policy_of(rng: random.Random) -> dict[str, Any]:
         "component_limit": rng.choice([3, 6, 15, 2_000]),
         "limits_within": rng.choice([{}, {"phone": 1, "email": 2}]),
         "priorities": rng.choice([(), ("phone", "zalo_id")]),
+        "evidence": rng.choice([None, Evidence(MODEL), Evidence(MODEL, limits=FEW)]),
     }
 
 
