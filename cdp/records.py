@@ -183,7 +183,8 @@ class ObservationAdded(Struct, tag="observation_added", tag_field="change", omit
 class LinkChanged(Struct, tag="link_changed", tag_field="change", omit_defaults=True):
     """Evidence that two observations are one person, added or withdrawn. `value` is what both share, if anything.
 
-    `rule` is an identifier type (`email`), `alias`, `assert` or `deny`; `by` names who did it by hand.
+    `rule` is an identifier type (`email`), `alias`, `assert` or `deny`; `by` names who did it by hand. Of `evidence`
+    the value is in words what speaks for it, and `model` is the version that weighed it.
     """
 
     left: str
@@ -197,6 +198,7 @@ class LinkChanged(Struct, tag="link_changed", tag_field="change", omit_defaults=
     message_id: str = ""
     trace_id: str = ""
     by: str = ""
+    model: int = 0
 
 
 class AnchorAssigned(Struct, tag="anchor_assigned", tag_field="change", omit_defaults=True):

@@ -167,6 +167,26 @@ class IdentitySettings(Room):
         description="Identifier types that link before all others, the strongest first. The usual order is user_id, "
         "crm_id, loyalty_card, email, phone, and any other by name.",
     )
+    evidence: bool = Field(
+        True,
+        description="Make people by evidence, once there is enough to learn from: how likely two observations are one "
+        "person by all that they say, names and addresses included. False: by shared identifiers alone.",
+    )
+    learn_from: int = Field(
+        2_000, ge=500, description="How many distinct observations there must be before people are made by evidence."
+    )
+    likely: float = Field(
+        0.5, ge=0.5, lt=1, description="How likely two observations must be one person to share a profile."
+    )
+    sure: float = Field(
+        0.95, ge=0.5, lt=1, description="How likely they must be one person for anything that is sent to a destination."
+    )
+    accounts: int = Field(
+        3,
+        ge=1,
+        description="Most account ids that evidence may bring into one profile: people have second ones, but rules "
+        "cannot tell (`user_ids_per_profile`).",
+    )
     observations_per_value: int = Field(
         200,
         ge=10,

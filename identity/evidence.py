@@ -75,11 +75,6 @@ class Evidence:
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
         self._readings: dict[Anchor, Reading] = {}
 
-    @property
-    def fingerprint(self) -> str:
-        """The same for the same model and limits."""
-        return f"|{self.model.version}@{self.model.records}|{tuple(self.views)}|{tuple(self.limits)}"
-
     def read(self, anchor: Anchor, observation: Observation) -> Reading:
         """What an observation says."""
         known = self._readings.get(anchor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from identity import keys, ledger, metrics
 from identity.facts import Cause, Facts
 from identity.keys import Keys, Profile
 from identity.links import ASSERT
+from identity.matching.model import Model
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
 from identity.step import Step
@@ -64,6 +65,8 @@ class Graph:
 
     def __init__(self, state: Redis, prefix: str, policy: Policy, clock: Clock, *, partitions: int) -> None:
         self.policy = policy
+        self.model: Model | None = None
+        self.model_number = 0
         self.where = Keys(prefix)
         self.state = state
         self._clock = clock
@@ -91,10 +94,51 @@ class Graph:
         """Take a decision back. Returns False when there was none."""
         return await self._decide(tie, cause, outbox, withdrawn=True)
 
+    async def reconsider(self, anchors: Sequence[Anchor], cause: Cause, outbox: Outbox) -> None:
+        """Look at known observations as if they were new: another model may make other people of them.
+
+        What changed waits in the outbox. Raises `TransientError` when the state is away or too busy.
+        """
+        divisible = len(anchors) > 1
+
+        async def attempt(pipe: Pipeline) -> None:
+            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered(), divisible=divisible)
+            step = Step(view, Facts(), changed=anchors, cause=cause, renew=True)
+            if await step.plan(lambda: self._next_version(pipe)):
+                await self._commit(pipe, step, outbox)
+
+        try:
+            return await self._optimistically(attempt, STUBBORN if divisible else ATTEMPTS)
+        except (ContentionError, DivideError):
+            if not divisible:
+                raise
+        half = (len(anchors) + 1) // 2
+        for part in (anchors[:half], anchors[half:]):
+            await self.reconsider(part, cause, outbox)
+
     async def ties(self) -> Ties:
-        """The decisions in force."""
+        """The decisions in force. From now on `policy` is the one in force, too."""
         async with self._transaction() as pipe:
-            return await self._read_ties(pipe)
+            return (await self._read_rules(pipe))[1]
+
+    async def adopt(self, model: Model, number: int) -> None:
+        """Let people be made by a model from now on, in every process, unless there is one with a higher number."""
+
+        async def attempt(pipe: Pipeline) -> None:
+            await self._read_rules(pipe)
+            if number <= self.model_number:
+                return
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.mset({self.where.model: keys.encode_model(model), self.where.model_number: number})
+            await pipe.execute()
+
+        await self._optimistically(attempt, ATTEMPTS)
+        await self.ties()
+
+    async def is_made_by_model(self) -> bool:
+        """Whether everybody was made by the model in force, if there is one."""
+        await self.ties()
+        return int(await self.state.get(self.where.made_by) or 0) == self.model_number
 
     async def knows_other_rules(self) -> bool:
         """Whether the graph was made under other rules than these. An empty graph is made under these from now on."""
@@ -105,6 +149,10 @@ class Graph:
     async def accept_rules(self) -> None:
         """Note that everything was made again under these rules."""
         await self.state.set(self.where.rules, self.policy.fingerprint.encode())
+
+    async def accept_model(self, number: int) -> None:
+        """Note that everybody was made again by the model of this number."""
+        await self.state.set(self.where.made_by, number)
 
     async def raise_version(self, version: int) -> None:
         """Let all further versions be above this one."""
@@ -126,8 +174,7 @@ class Graph:
         divisible = len(facts.anchors()) > 1
 
         async def attempt(pipe: Pipeline) -> dict[Anchor, ProfileId]:
-            ties = await self._read_ties(pipe)
-            view = View(pipe, self.where, self.policy, ties, known=self._remembered(), divisible=divisible)
+            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered(), divisible=divisible)
             step = Step(view, facts, again=again)
             if await step.plan(lambda: self._next_version(pipe)):
                 await self._commit(pipe, step, outbox)
@@ -145,11 +192,11 @@ class Graph:
 
     async def _decide(self, tie: Tie, cause: Cause, outbox: Outbox, *, withdrawn: bool) -> bool:
         async def attempt(pipe: Pipeline) -> bool:
-            before = await self._read_ties(pipe)
+            policy, before = await self._read_rules(pipe)
             if (tie in before.all) != withdrawn:
                 return False
             after = Ties(before.all - {tie} if withdrawn else before.all | {tie})
-            view = View(pipe, self.where, self.policy, after, ties_before=before, known=self._remembered())
+            view = View(pipe, self.where, policy, after, ties_before=before, known=self._remembered())
             step = Step(view, Facts(), changed=await _ends(view, tie), cause=cause)
             if not await step.plan(lambda: self._next_version(pipe)):
                 step.version = await self._next_version(pipe)
@@ -191,13 +238,23 @@ class Graph:
             self._known.clear()
         return self._known
 
-    async def _read_ties(self, pipe: Pipeline) -> Ties:
-        await pipe.watch(self.where.ties_version)
-        version = int(await pipe.get(self.where.ties_version) or 0)
+    async def _read_rules(self, pipe: Pipeline) -> tuple[Policy, Ties]:
+        """The policy and the decisions in force; both are watched."""
+        names = self.where.ties_version, self.where.model_number
+        await pipe.watch(*names)
+        version, number = (int(found or 0) for found in await pipe.mget(names))
+        if number != self.model_number:
+            await self._take_model(pipe, number)
         if version != self._ties[0]:
             found: Any = await pipe.hgetall(self.where.ties)
             self._ties = version, Ties(map(keys.decode_tie, found))
-        return self._ties[1]
+        return self.policy, self._ties[1]
+
+    async def _take_model(self, pipe: Pipeline, number: int) -> None:
+        packed: Any = await pipe.get(self.where.model)
+        self.model = None if packed is None else keys.decode_model(packed)
+        self.model_number = number
+        self.policy = self.policy.by(self.model)
 
     async def _next_version(self, pipe: Pipeline) -> int:
         floor = self._clock.now() * PER_MILLISECOND
@@ -215,6 +272,8 @@ class Graph:
         strings, gone = self._strings(step)
         pipe.multi()  # type: ignore[no-untyped-call]
         pipe.incr(self.where.changes)
+        if step.view.added:
+            pipe.incrby(self.where.count, len(step.view.added))
         if strings:
             pipe.mset(strings)
         if gone:

@@ -12,6 +12,10 @@ is:<anchor>       the devices on which an observation was made
 it, itn           the ties, and their version
 iq                profiles with refused links, by version
 in                the last version given out
+ion               how many observations there are
+iw, iwn           the model by which people are made, and its number: one more than where its definition lies on the log
+iws               the number of the model by which all of them were made
+iwl, iwq          who learns, or makes everybody anew; there while somebody asks for a new model
 inc               how many changes of the graph took place
 im:{m}:…          messageIds (`identity.dedupe`): a hash of their records, a list of when which came, a set of those in
                   it twice, and the secret in their digests; in a cluster one slot has them, by the braces
@@ -29,6 +33,7 @@ from msgspec import Struct
 
 from identity.identifiers import Value
 from identity.links import Link, Refusal
+from identity.matching.model import Model
 from identity.observations import ANCHOR, Anchor, Observation
 from identity.succession import ProfileId
 from identity.ties import Tie
@@ -36,6 +41,7 @@ from identity.ties import Tie
 EVERYONE = b"u"  # the field of a device's hash that holds each observation ever made on it, until they are a crowd's
 
 BY_HAND = "hand"  # the outbox of what people decide
+LEARNT = "learner"  # the outbox of what a new model changes
 
 _period = Layout(">I")
 encode = msgspec.msgpack.Encoder().encode
@@ -61,6 +67,8 @@ class Slice(Struct, array_like=True, gc=False):
     signins: dict[Anchor, tuple[int, int]] = {}
 
 
+encode_model = msgspec.json.Encoder().encode
+decode_model = msgspec.json.Decoder(Model).decode
 decode_observation = msgspec.msgpack.Decoder(Observation).decode
 decode_profile = msgspec.msgpack.Decoder(Profile).decode
 decode_slice = msgspec.msgpack.Decoder(Slice).decode
@@ -87,6 +95,12 @@ class Keys:
         self.version = self.prefix + b"in"
         self.changes = self.prefix + b"inc"
         self.rules = self.prefix + b"il"
+        self.count = self.prefix + b"ion"
+        self.model = self.prefix + b"iw"
+        self.model_number = self.prefix + b"iwn"
+        self.made_by = self.prefix + b"iws"
+        self.lease = self.prefix + b"iwl"
+        self.asked = self.prefix + b"iwq"
         self.messages = MessageKeys(*(self.prefix + b"im:{m}:" + part.encode() for part in MessageKeys._fields))
 
     def owner(self, anchor: Anchor) -> bytes:

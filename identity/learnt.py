@@ -6,31 +6,55 @@ begins with the people that the model before finds; the first begins with the on
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
+from cdp.settings import IdentitySettings
 from identity.cluster import partition
 from identity.evidence import OBSERVED, Evidence
 from identity.links import Content
 from identity.matching.generic import Owners
 from identity.matching.learning import learn
 from identity.matching.model import Kind, Model, assumed_model
-from identity.observations import Anchor
+from identity.observations import Anchor, Observation
 from identity.policy import Policy
-from identity.ties import NO_TIES, Ties
+from identity.ties import NO_TIES, Tie, Ties
 from identity.weighing import Weighed
 
 FIRST: Final = 2_000  # observations at least from which a model is learnt
 AGAIN: Final = 3.0  # how many times as many until it is learnt again
 MOST: Final = 30_000  # observations that are looked at; of more, those with the least anchors
 NEVER = 1e-9  # next to nothing, as a probability
+NICE = 10  # how much learning gives way to what comes in
+COMMON: Final = 2.0  # times as frequent as the rarest: what fewer have may tell who they are, and is not kept
+MOST_COMMON: Final = 2_000  # values of a field that are kept
 
 
-def is_due(observations: int, model: Model | None) -> bool:
-    """Whether a model is to be learnt, when there are so many observations."""
-    return observations >= (FIRST if model is None else model.records * AGAIN) and not (
-        model is not None and model.records >= MOST
-    )
+class Task(Struct):
+    """What a child process learns from. `settings` are those of identity, as JSON; `model` is the one before."""
+
+    settings: str
+    model: Model | None
+    ties: list[Tie]
+    observations: list[tuple[Anchor, Observation]]
+
+    def work(self) -> Model | None:
+        """Learn."""
+        policy = Policy.of(IdentitySettings.model_validate_json(self.settings)).by(self.model)
+        return learn_model(dict(self.observations), policy, Ties(self.ties))
+
+
+def due_at(model: Model | None, first: int = FIRST) -> int | None:
+    """How many observations there must be for the next model, the `first` or a later one; None when it is the last."""
+    if model is None:
+        return first
+    return None if model.records >= MOST else int(model.records * AGAIN)
 
 
 def learn_model(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Model | None:
@@ -55,7 +79,26 @@ def learn_model(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Model
         levels=begin.scorer.levels,
         version=begin.model.version + 1,
     )
-    return None if model is None else _met(model)
+    return None if model is None else _impersonal(_met(model))
+
+
+def _impersonal(model: Model) -> Model:
+    """The model without what is somebody's own: it is kept where nobody can be forgotten.
+
+    Of names and places only those remain that several people have; of telephones and the like none.
+    """
+    return replace(
+        model,
+        rarity=tuple(
+            {} if field.role.owners else dict(_most_common(rarity, rarest))
+            for field, rarity, rarest in zip(model.schema, model.rarity, model.rarest, strict=True)
+        ),
+    )
+
+
+def _most_common(rarity: Mapping[str, float], rarest: float) -> list[tuple[str, float]]:
+    common = ((value, factor) for value, factor in rarity.items() if factor >= COMMON * rarest)
+    return sorted(common, key=lambda item: (-item[1], item[0]))[:MOST_COMMON]
 
 
 def _met(model: Model) -> Model:
@@ -70,3 +113,14 @@ def _met(model: Model) -> Model:
         for field, levels in zip(model.schema, model.chance.levels, strict=True)
     ]
     return replace(model, chance=Kind(model.chance.pairs, tuple(chance), model.chance.weighed))
+
+
+def main() -> None:
+    """Read a task from standard input, and write the model, or null, to standard output."""
+    os.nice(NICE)
+    task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Task)
+    sys.stdout.buffer.write(msgspec.json.encode(task.work()))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from cdp.streams.base import Draft
 from cdp.topics import IDENTITY_CHANGES
 from identity.facts import Cause, Visit
 from identity.identifiers import Value, type_of
-from identity.links import ALIAS, ASSERT, Link, links
+from identity.links import ALIAS, ASSERT, EVIDENCE, Link, Refusal, links
 from identity.observations import Anchor, to_text
 from identity.step import Nobody, Person, Step
 from identity.succession import ProfileId
@@ -92,12 +92,16 @@ def why(rule: str, value: str) -> str:
         return "they were joined by hand"
     if rule == ALIAS:
         return f"an alias call says that {value} was their account before"
+    if rule == EVIDENCE:
+        return f"what they say fits one person: {value}"
     return f"both have the {rule} {value}"
 
 
-def probability(rule: str) -> float:
-    """How sure a link of this rule is."""
-    return 1.0 if rule in (ALIAS, ASSERT) else type_of(rule).probability
+def probability(link: Link | Refusal) -> float:
+    """How sure a link is."""
+    if link.rule == EVIDENCE:
+        return link.probability
+    return 1.0 if link.rule in (ALIAS, ASSERT) else type_of(link.rule).probability
 
 
 class _Teller:
@@ -110,8 +114,8 @@ class _Teller:
         self._version = step.version
         known = (record for record in self._view.profiles.values() if record)
         touched = {profile for person in step.persons for anchor in person.anchors if (profile := step.held(anchor))}
-        self._before = {link for record in known if not record.device for link in record.links}
-        self._after = {link for person in step.persons for link in person.links}
+        self._before = {_claim(link): link for record in known if not record.device for link in record.links}
+        self._after = {_claim(link): link for person in step.persons for link in person.links}
         # A profile that only the ledger knows of has told its links before.
         self._retold = bool(touched) and not any(self._view.profiles.get(profile) for profile in touched)
 
@@ -141,9 +145,9 @@ class _Teller:
         """Evidence that counts now and did not before, and the other way round."""
         if self._retold:
             return
-        for link in sorted(self._after - self._before):
+        for link in sorted(self._after[claim] for claim in self._after.keys() - self._before.keys()):
             yield self._step.profile_of(link.left), self._link(link, withdrawn=False)
-        for link in sorted(self._gone()):
+        for link in self._gone():
             yield self._step.profile_of(link.left), self._link(link, withdrawn=True)
 
     def assignments(self) -> Iterator[Change]:
@@ -193,10 +197,11 @@ class _Teller:
         found = {value: anchor for anchor in sorted(anchors) for value in self._view.observations[anchor].identifiers}
         return ((anchor, value) for value, anchor in found.items() if links(value, self._view.policy))
 
-    def _gone(self) -> set[Link]:
+    def _gone(self) -> list[Link]:
         # A record that was read only to learn its age is none of the step's business.
         mine = {anchor for person in self._step.persons for anchor in person.anchors}
-        return {link for link in self._before - self._after if link.left in mine}
+        gone = (self._before[claim] for claim in self._before.keys() - self._after.keys())
+        return sorted(link for link in gone if link.left in mine)
 
     def _link(self, link: Link, *, withdrawn: bool) -> LinkChanged:
         cause = self._cause(link.right if link.right in self._step.facts.causes else link.left)
@@ -204,7 +209,7 @@ class _Teller:
             to_text(link.left),
             to_text(link.right),
             link.rule,
-            probability(link.rule),
+            probability(link),
             self._now,
             self._version,
             value=link.value,
@@ -212,6 +217,7 @@ class _Teller:
             message_id=cause.message_id,
             trace_id=cause.trace_id,
             by=cause.by,
+            model=link.model,
         )
 
     def _assigned(self, anchor: Anchor, profile: ProfileId, cause: Cause, *, session: bool) -> Iterator[Change]:
@@ -257,7 +263,7 @@ class _Teller:
         """Why the absorbed profile is this person's: a new link between what was its and what was not."""
         if person.cause.reason:
             return person.cause.reason
-        for link in sorted(set(person.links) - self._before):
+        for link in sorted(link for link in person.links if _claim(link) not in self._before):
             if (self._step.held(link.left) == absorbed) != (self._step.held(link.right) == absorbed):
                 return why(link.rule, link.value)
         return ""
@@ -265,10 +271,15 @@ class _Teller:
     def _parted(self, person: Person) -> str:
         """Why the person is apart now: a link that held no longer does."""
         mine = set(person.anchors)
-        for link in sorted(self._gone()):
+        for link in self._gone():
             if (link.left in mine) != (link.right in mine):
                 return f"no longer believed: {why(link.rule, link.value)}"
         return "the evidence is weighed differently"
 
     def _cause(self, anchor: Anchor) -> Cause:
         return self._step.facts.causes.get(anchor, self._step.cause)
+
+
+def _claim(link: Link) -> tuple[Anchor, Anchor, str, str]:
+    """What a link claims: of evidence, how much there is of it at the moment is no part of that."""
+    return link.left, link.right, link.rule, "" if link.rule == EVIDENCE else link.value

@@ -34,13 +34,17 @@ class Link(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Two observations that share a value, or are alike, and are kept apart nevertheless."""
+    """Two observations that share a value, or are alike, and are kept apart nevertheless.
+
+    `probability`: of evidence, how likely they were one person.
+    """
 
     left: Anchor
     right: Anchor
     rule: str
     value: str
     reason: str
+    probability: float = 0.0
 
 
 class Clustering(NamedTuple):

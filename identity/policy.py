@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
@@ -11,8 +11,11 @@ from typing import Final
 from cdp import clock
 from cdp.errors import InvalidError, MisconfiguredError
 from cdp.settings import IdentitySettings, LimitPeriod
-from identity.evidence import BLOCK, Evidence
+from identity.evidence import BLOCK, OBSERVED, VIEWS, Evidence
 from identity.identifiers import KNOWN, SPELLINGS, Identifiers, type_of
+from identity.matching.keys import keys_of
+from identity.matching.linker import Views
+from identity.matching.model import Model
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
 ALIASED = "previous_id"
@@ -36,9 +39,9 @@ class Policy:
     """`limits`: most values of a type that evidence may bring into one profile; `limit` for all other types.
 
     `limits_within`: most values of a type that it may bring in within one `limit_period`. `priorities`: types that link
-    before all others, the strongest first. `evidence`: weighs observations under a model; until one is learnt, people
-    are made by rules alone. It may bring so many `accounts` into one profile: people have second ones, but rules cannot
-    tell.
+    before all others, the strongest first. `evidence`: weighs observations under a model; until one is learnt, or where
+    nobody `learns` one, people are made by rules alone. It may bring so many `accounts` into one profile: people have
+    second ones, but rules cannot tell. `views`: how likely people must be one.
     """
 
     limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})
@@ -52,6 +55,8 @@ class Policy:
     priorities: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, compare=False)
     accounts: int = 3
+    views: Views = VIEWS
+    learns: bool = True
 
     @classmethod
     def of(cls, settings: IdentitySettings) -> Policy:
@@ -70,7 +75,15 @@ class Policy:
             _linking("LIMITS_WITHIN", settings.limits_within),
             settings.limit_period,
             tuple(_linking("PRIORITIES", dict.fromkeys(settings.priorities, 0))),
+            accounts=settings.accounts,
+            views=Views(settings.likely, settings.sure),
+            learns=settings.evidence,
         )
+
+    def by(self, model: Model | None) -> Policy:
+        """The same rules, with people made by evidence under a model, if there is one and it is to be used."""
+        usable = model and self.learns and (model.schema, model.keys) == (OBSERVED, keys_of(OBSERVED))
+        return replace(self, evidence=Evidence(model, views=self.views) if model and usable else None)
 
     @cached_property
     def _ranks(self) -> Mapping[str, int]:
@@ -110,11 +123,11 @@ class Policy:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same rules."""
+        """The same for the same rules. Which model there is, is no rule."""
         limits = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits.items()))
         within = ",".join(f"{name}={limit}" for name, limit in sorted(self.limits_within.items()))
         sizes = (self.limit, self.observations_per_value, self.component_limit, self.session_minutes)
-        evidence = f"{self.evidence.fingerprint}|{self.accounts}" if self.evidence else ""
+        evidence = f"|{self.accounts}|{tuple(self.views)}" if self.learns else ""
         return (
             f"{RULES}|{limits}|{within}/{self.limit_period}|{','.join(self.priorities)}|{sizes}"
             f"|{self.identifiers.fingerprint}{evidence}"

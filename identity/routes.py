@@ -257,7 +257,7 @@ async def review(
             right_observation=to_text(one.refusal.right),
             rule=one.refusal.rule,
             value=one.refusal.value,
-            probability=ledger.probability(one.refusal.rule),
+            probability=ledger.probability(one.refusal),
             reason=one.refusal.reason,
         )
         for one in found
@@ -396,7 +396,7 @@ def _link(link: Link) -> LinkShown:
         right=to_text(link.right),
         rule=link.rule,
         value=link.value,
-        probability=ledger.probability(link.rule),
+        probability=ledger.probability(link),
         because=ledger.why(link.rule, link.value),
     )
 

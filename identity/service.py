@@ -1,4 +1,4 @@
-"""What identity offers: the role `resolver`, and the routes of people."""
+"""What identity offers: the role `resolver`, the learner beside it, and the routes of people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from cdp.service import Offer, Platform, Wing
 from cdp.topics import EVENTS_RAW
 from cdp.worker import Worker
 from identity.commands import app as commands
+from identity.learner import Learner
 from identity.resolver import Resolver
 from identity.routes import router
 
@@ -19,7 +20,10 @@ def build(opened: Platform) -> Worker:
 
 WING = Wing(
     "identity",
-    roles={"resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,))},
+    roles={
+        "resolver": Offer(build, frozenset({"state"}), (EVENTS_RAW,)),
+        "learner": Offer(Learner, frozenset({"state"}), beside="resolver"),
+    },
     router=router,
     commands=commands,
 )

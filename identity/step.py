@@ -77,12 +77,17 @@ class Step:
         changed: Collection[Anchor] = (),
         cause: Cause | None = None,
         again: bool = False,
+        renew: bool = False,
     ) -> None:
-        """`changed`: known observations to look at anew, for `cause`; `again`: every fact counts as changed."""
+        """`changed`: known observations to look at anew, for `cause`; `renew`: as if they were new.
+
+        `again`: every fact counts as changed.
+        """
         self.view = view
         self.facts = facts
         self.policy = view.policy
         self.again = again
+        self.renew = renew
         self.version = 0
         self.cause = cause or next(iter(facts.causes.values()), Cause())
         self.changed = set(changed)
@@ -143,6 +148,9 @@ class Step:
         for anchor, observation in facts.observations.items():
             if anchor not in view.observations:
                 view.add(anchor, observation)
+        self.changed &= view.observations.keys()
+        if self.renew:
+            view.renew(self.changed)
         if self.again:
             self.changed |= facts.observations.keys()
             view.renew(facts.observations.keys() - view.added)

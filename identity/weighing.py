@@ -286,7 +286,7 @@ class _Growth:
             one, other = pair
             left, right = self._closest(trees[one], trees[other])
             if reason := self._forest.conflict(trees[one], trees[other], ANY) or self._contradiction(said[pair]):
-                self._refuse(left, right, reason)
+                self._refuse(left, right, reason, bits)
                 near[pair] = -inf
                 continue
             trees[one] = self._join(bits, left, right)
@@ -357,7 +357,7 @@ class _Growth:
             if mine is theirs:
                 continue
             if reason := self._forest.conflict(mine, theirs, ANY):
-                self._refuse(left, right, reason)
+                self._refuse(left, right, reason, -minus)
             else:
                 self._join(-minus, left, right)
 
@@ -376,13 +376,14 @@ class _Growth:
             right,
             EVIDENCE,
             self._words(left, right),
-            floor(probability(self._surest) * EXACT) / EXACT,
+            _rounded(self._surest),
             self._evidence.model.version,
         )
         return self._forest.unite(self._forest.tree_of(left), self._forest.tree_of(right), link)
 
-    def _refuse(self, left: Anchor, right: Anchor, reason: str) -> None:
-        self._forest.refusals.append(Refusal(left, right, EVIDENCE, self._words(left, right), reason))
+    def _refuse(self, left: Anchor, right: Anchor, reason: str, bits: float) -> None:
+        refusal = Refusal(left, right, EVIDENCE, self._words(left, right), reason, _rounded(bits))
+        self._forest.refusals.append(refusal)
 
     def _keep_refusals(self) -> None:
         """Only those whose two sides are apart in the end, one for any two clusters."""
@@ -395,6 +396,11 @@ class _Growth:
 
     def _words(self, left: Anchor, right: Anchor) -> str:
         return self._evidence.words(self._whole.values(left), self._whole.values(right))
+
+
+def _rounded(bits: float) -> float:
+    """Bits → probability, rounded down."""
+    return floor(probability(bits) * EXACT) / EXACT
 
 
 def _ordered(one: int, other: int) -> tuple[int, int]:

@@ -81,7 +81,7 @@ def learn(
         tuple(kinds[1:]),
         Kind(count * (count - 1) / 2, tuple((*one.levels.tolist(), 1.0) for one in chance)),
         tuple(one.rarity for one in chance),
-        tuple(one.rarest for one in chance),
+        tuple(float(one.rarest) for one in chance),
         version,
         count,
     )

@@ -17,7 +17,7 @@ from identity.cluster import components, partition
 from identity.evidence import BLOCK, OBSERVED, Evidence, Reading, name_of, reading
 from identity.generic import generic_values
 from identity.keys import decode_profile
-from identity.learnt import FIRST, is_due, learn_model
+from identity.learnt import FIRST, MOST, due_at, learn_model
 from identity.links import EVIDENCE, Clustering, Content
 from identity.matching.limits import Limits
 from identity.matching.linker import Linker, Views
@@ -327,9 +327,10 @@ def test_links_of_before_are_read() -> None:
 
 
 def test_other_models_are_other_rules() -> None:
-    """A policy with another model has another fingerprint, so that people are made anew under it."""
-    versions = [None, Evidence(MODEL), Evidence(replace(MODEL, version=1)), Evidence(MODEL, views=Views(0.7, 0.9))]
-    assert len({Policy(evidence=one).fingerprint for one in versions}) == 4
+    """Other views are other rules; another model is none, for everybody is made anew by it at once."""
+    rules = [Policy(), Policy(views=Views(0.7, 0.9)), Policy(learns=False)]
+    assert len({policy.fingerprint for policy in rules}) == 3
+    assert Policy(evidence=Evidence(MODEL)).fingerprint == Policy().fingerprint
 
 
 @pytest.mark.parametrize(("name", "told"), [("Anh", None), ("Bi", None), ("Lan Nguyễn", "nguyen lan")])
@@ -346,8 +347,9 @@ def test_a_model_is_learnt_from_a_set() -> None:
     assert model.match.levels[phone][0] > 0.8
     again = learn_model(content, Policy(evidence=Evidence(model)))
     assert again is not None and again.version == model.version + 1
-    assert is_due(FIRST, None) and not is_due(FIRST - 1, None)
-    assert not is_due(2 * model.records, model) and is_due(3 * model.records, model)
+    assert due_at(None) == FIRST
+    assert due_at(model) == 3 * model.records
+    assert due_at(replace(model, records=MOST)) is None
 
 
 def test_nothing_to_learn() -> None:
