@@ -116,8 +116,8 @@ class Fact(NamedTuple):
 
 
 VALUE = Fact._fields.index("value")
-# How the queries call the parts of each view: the column that says whose an anchor is in the other one, and the one that
-# says whose the memberships are.
+# What the queries read in each view: its map, and the columns of that which say whose an anchor is in the other view
+# and whose the memberships are.
 COLUMNS: Mapping[View, dict[str, str]] = {
     LIKELY: {"map": MAPS[LIKELY], "other": "sure_id", "part": "sure_id"},
     SURE: {"map": MAPS[SURE], "other": "likely_id", "part": "profile_id"},
