@@ -142,6 +142,7 @@ async def read_sure(warehouse: Warehouse, sure_ids: Sequence[str], rules: Rules 
     """As `read`, but of sure people, each with what those say who are likely the same person, in `beside`."""
     if not sure_ids:
         return {}
+    found: dict[str, Profile]
     found, rows = await asyncio.gather(
         _read(warehouse, QUERIES["profiles"], sure_ids, rules, view=SURE),
         warehouse.rows(f"{QUERIES['parts']}\n{ONE_THREAD}", {"profiles": list(sure_ids)}),

@@ -13,6 +13,7 @@ from cdp.errors import InvalidError, MisconfiguredError
 from cdp.settings import IdentitySettings, LimitPeriod
 from identity.evidence import Evidence
 from identity.identifiers import KNOWN, SPELLINGS, Identifiers, type_of
+from identity.matching.linker import VIEWS, Views
 
 # An alias joins accounts beyond their limit, but not without end: anybody may send one.
 ALIASED = "previous_id"
@@ -38,7 +39,7 @@ class Policy:
     `limits_within`: most values of a type that it may bring in within one `limit_period`. `priorities`: types that link
     before all others, the strongest first. `evidence`: weighs observations under a model; until one is learnt, people
     are made by rules alone. It may bring so many `accounts` into one profile: people have second ones, but rules cannot
-    tell.
+    tell. `views`: how likely people must be one, for evidence that is to be made.
     """
 
     limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})
@@ -52,6 +53,7 @@ class Policy:
     priorities: tuple[str, ...] = ()
     evidence: Evidence | None = field(default=None, compare=False)
     accounts: int = 3
+    views: Views = VIEWS
 
     @classmethod
     def of(cls, settings: IdentitySettings) -> Policy:
@@ -70,6 +72,8 @@ class Policy:
             _linking("LIMITS_WITHIN", settings.limits_within),
             settings.limit_period,
             tuple(_linking("PRIORITIES", dict.fromkeys(settings.priorities, 0))),
+            accounts=settings.accounts,
+            views=Views(settings.likely, settings.sure),
         )
 
     @cached_property
