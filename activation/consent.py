@@ -2,7 +2,8 @@
 
 A destination may name purposes (`["advertising"]`). The profile's trait `consent` says yes or no to each:
 `{"advertising": true}`. As in the Segment spec: no `consent` trait at all lets through, a trait that is there must say
-yes to every purpose of the destination, and a destination without purposes always flows. Denied means *remove*.
+yes to every purpose of the destination, and a destination without purposes always flows. Denied means *remove*. Who is
+likely the same person has a say too: one no is enough.
 """
 
 from __future__ import annotations

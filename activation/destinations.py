@@ -20,6 +20,7 @@ from activation.mapping import SyncMapping
 from cdp.errors import ConflictError, InvalidError
 from cdp.registry import Entry, Registry
 from cdp.vault import Vault, is_sealed, opened, restored, sealed
+from cdp.views import SURE
 
 DESTINATION, SYNC, SEGMENT = "destination", "sync", "segment"
 KEY = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -75,7 +76,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Sync:
-    """A sync, ready to be used."""
+    """A sync, ready to be used. `sure`: whether the segment's members are sure people; others are never added."""
 
     key: str
     segment: str
@@ -83,6 +84,7 @@ class Sync:
     mapping: SyncMapping
     audience: ConnectorSettings
     version: int
+    sure: bool = True
 
 
 class Definitions:
@@ -126,11 +128,16 @@ class Definitions:
         await self.registry.delete(DESTINATION, key, by=by)
 
     async def put_sync(self, key: str, body: SyncBody, *, by: str) -> Entry:
-        """Define. Raises `InvalidError` for a segment or destination that does not exist, `ConflictError` for a pair
-        that another sync has already."""
+        """Define. Raises `InvalidError` for a segment or destination that does not exist, and for a segment of likely
+        people, `ConflictError` for a pair that another sync has already."""
         for kind, name in ((SEGMENT, body.segment), (DESTINATION, body.destination)):
             if self.registry.find(kind, name) is None:
                 raise InvalidError(f"There is no {kind} called {name!r}.", path=kind)
+        if not _is_sure(self.registry, body.segment):
+            raise InvalidError(
+                f"{body.segment!r} is a segment of likely people; only one whose view is `sure` can be sent.",
+                path="segment",
+            )
         for other in syncs(self.registry, destination=body.destination):
             if other.segment == body.segment and other.key != key:
                 raise ConflictError(f"The sync {other.key!r} sends {body.segment!r} there already.")
@@ -171,7 +178,13 @@ def _sync(registry: Registry, entry: Entry) -> Sync | None:
         audience = parsed(connector_named(target.body["connector"]).Audience, body.audience, "audience")
     except InvalidError:
         return None
-    return Sync(entry.key, body.segment, body.destination, body.mapping, audience, entry.version)
+    sure = _is_sure(registry, body.segment)
+    return Sync(entry.key, body.segment, body.destination, body.mapping, audience, entry.version, sure)
+
+
+def _is_sure(registry: Registry, segment: str) -> bool:
+    found = registry.find(SEGMENT, segment)
+    return found is None or found.body.get("view", SURE) == SURE
 
 
 def parsed(model: type[Any], given: Mapping[str, Any], path: str) -> Any:

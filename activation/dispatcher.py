@@ -295,7 +295,7 @@ class Dispatcher:
 
 
 async def _profiles(platform: Platform, profile_ids: Sequence[str]) -> dict[str, Profile]:
-    return await profiles.read(platform.warehouse, profile_ids, rules_of(platform.registry))
+    return await profiles.read_sure(platform.warehouse, profile_ids, rules_of(platform.registry))
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

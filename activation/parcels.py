@@ -56,7 +56,7 @@ def packed(
 ) -> Parcel | Settled:
     """What to do about the member. A profile that is not known (absorbed, erased) has no identifiers and no traits."""
     traits = profile.traits if profile else {}
-    denial = refusal(destination.purposes, traits) if entry.action == ADD else ""
+    denial = _denial(destination, sync, profile) if entry.action == ADD else ""
     action = REMOVE if denial else entry.action
     turns = entry.turns + (entry.sent not in (NEVER, action))
     change = Change(
@@ -74,6 +74,14 @@ def packed(
     parcel = Parcel(member, sync, entry, action, turns, change)
     hindrance = _hindrance(destination, parcel, denial)
     return parcel if hindrance is None else Settled(parcel, hindrance if entry.status == PENDING else "")
+
+
+def _denial(destination: Destination, sync: Sync, profile: Profile | None) -> str:
+    """Why the member may not be added. Whoever is likely the same person is heard too: one no is enough."""
+    if not sync.sure:
+        return f"{sync.segment} is a segment of likely people"
+    heard = [profile.traits, *profile.beside] if profile else []
+    return next(filter(None, (refusal(destination.purposes, traits) for traits in heard)), "")
 
 
 def _hindrance(destination: Destination, parcel: Parcel, denial: str) -> str | None:

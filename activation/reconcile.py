@@ -111,7 +111,7 @@ class Reconciler:
             enqueued += await self._ledger.desire(sync.segment, wishes, self._platform.clock.now())
             after = wishes[-1].profile_id
             self._wake()
-        if self._destination.purposes or self._destination.connector.capabilities.identifiers:
+        if self._destination.purposes or self._destination.connector.capabilities.identifiers or not sync.sure:
             await self._ledger.review(sync.segment, self._platform.clock.now())
         log.info("sync.compared", sync=sync.key, checked=checked, enqueued=enqueued)
         return Difference(checked, enqueued)

@@ -513,7 +513,7 @@ async def _change(opened: Platform, destination: Destination, wanted: DryRun) ->
     if wanted.profile_id is None:
         return _sample(segment, wanted.action, opened)
     profile_id = str(wanted.profile_id)
-    known = await profiles.read(opened.warehouse, [profile_id], rules_of(opened.registry))
+    known = await profiles.read_sure(opened.warehouse, [profile_id], rules_of(opened.registry))
     action = ADD if wanted.action == "add" else REMOVE
     entry = Entry(action, 1, opened.clock.now(), "", UNKNOWN, 0, 0, 0, NEVER, 0, PENDING)
     result = packed(

@@ -1,11 +1,11 @@
 """People, as the warehouse knows them: identifiers, traits, segments, activity, combined over a profile's anchors.
 
-    identity_map ─► anchors ─┬─ trait_values, statements ─► candidates ─► the trait's rule (cdp.traits) ─► traits
-                             ├─ observations, events, segment_changes ─► identifiers, activity, segments
-                             └─ events ─► orders ─► what they bought (cdp.purchases)
+    the view's map ─► anchors ─┬─ trait_values, statements ─► candidates ─► the trait's rule (cdp.traits) ─► traits
+                               ├─ observations, events, segment_changes ─► identifiers, activity, segments
+                               └─ events ─► orders ─► what they bought (cdp.purchases)
 
 Everything is a function of what is stored under the anchors at the moment of reading, so merges, splits and late events
-need no repair.
+need no repair. `read` and `recall` show likely profiles; what is sent goes by `read_sure`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from msgspec import Struct
 from cdp.cache import Cache
 from cdp.purchases import Purchases, Told, purchases_of
 from cdp.traits import USUAL, Candidate, Rule, Rules, chosen, value_of
+from cdp.views import LIKELY, MAPS, SURE, View
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.sql import load
 
@@ -55,10 +56,20 @@ class Provenance(Struct):
     message_id: str
 
 
+class Part(Struct):
+    """A sure person who is a part of a likely profile."""
+
+    profile_id: str
+    identifiers: list[KnownIdentifier] = []
+    segments: list[str] = []
+
+
 class Profile(Struct):
     """A person. `segments` are those the profile is in now; `first_seen` and `last_seen` are moments of events.
 
     A trait that was taken back (set to null) is left out. `purchases` are empty where they were not asked for.
+    `parts`: the sure people of a likely profile, where it is not one by itself; its segments are all of theirs.
+    `beside`: the traits of the others who are likely the same person as a sure one, where they were asked for.
     """
 
     profile_id: str
@@ -70,6 +81,8 @@ class Profile(Struct):
     events: int = 0
     provenance: dict[str, Provenance] = {}
     purchases: Purchases = msgspec.field(default_factory=Purchases)
+    parts: list[Part] = []
+    beside: list[dict[str, Any]] = []
 
 
 class Said(NamedTuple):
@@ -103,6 +116,12 @@ class Fact(NamedTuple):
 
 
 VALUE = Fact._fields.index("value")
+# What the queries read in each view: its map, and the columns of that which say whose an anchor is in the other view
+# and whose the memberships are.
+COLUMNS: Mapping[View, dict[str, str]] = {
+    LIKELY: {"map": MAPS[LIKELY], "other": "sure_id", "part": "sure_id"},
+    SURE: {"map": MAPS[SURE], "other": "likely_id", "part": "profile_id"},
+}
 Frequencies = Mapping[tuple[str, str], Sequence[Candidate]]  # by profile and trait
 NO_RULES: Rules = {}
 
@@ -112,13 +131,32 @@ _decode = msgspec.msgpack.Decoder(Profile).decode
 
 
 async def read(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules = NO_RULES) -> dict[str, Profile]:
-    """The profiles of these ids, without purchases. An id that no anchor belongs to (any more) is left out.
+    """The likely profiles of these ids, without purchases. An id that no anchor belongs to (any more) is left out.
 
     Of each trait the value counts that its rule chooses; generic identifiers are left out. Raises as `Warehouse.rows`.
     """
-    if not profile_ids:
-        return {}
     return await _read(warehouse, QUERIES["profiles"], profile_ids, rules)
+
+
+async def read_sure(warehouse: Warehouse, sure_ids: Sequence[str], rules: Rules = NO_RULES) -> dict[str, Profile]:
+    """As `read`, but of sure people, each with what those say who are likely the same person, in `beside`."""
+    if not sure_ids:
+        return {}
+    found: dict[str, Profile]
+    found, rows = await asyncio.gather(
+        _read(warehouse, QUERIES["profiles"], sure_ids, rules, view=SURE),
+        warehouse.rows(f"{QUERIES['parts']}\n{ONE_THREAD}", {"profiles": list(sure_ids)}),
+    )
+    together: dict[UUID, set[str]] = defaultdict(set)
+    for profile_id, sure_id in rows:
+        together[profile_id].add(str(sure_id))
+    groups = [group for group in together.values() if len(group) > 1]
+    others = sorted(set().union(*groups) - found.keys())
+    known = found | await _read(warehouse, QUERIES["profiles"], others, rules, view=SURE)
+    for group in groups:
+        for one in group & found.keys():
+            found[one].beside += [known[other].traits for other in sorted(group - {one}) if other in known]
+    return found
 
 
 async def read_whole(warehouse: Warehouse, profile_id: str, rules: Rules = NO_RULES) -> Profile:
@@ -131,10 +169,16 @@ async def recall(cache: Cache, warehouse: Warehouse, profile_id: str, rules: Rul
     """A profile as `read_whole` reads it, or as it was read before where nothing was stored about it since."""
     kept = await cache.find(profile_id)
     if kept.content is not None:
-        return _decode(kept.content)
+        return await _joined(warehouse, _decode(kept.content))
     profile = await read_whole(warehouse, profile_id, rules)
     await cache.keep(profile_id, kept.lease, _encode(profile))
     return profile
+
+
+async def likely_of(warehouse: Warehouse, sure_id: str) -> str | None:
+    """The likely profile that a sure person is, or was last, a part of; None for who is unknown."""
+    found = await warehouse.value(QUERIES["likely"], {"sure": sure_id})
+    return None if found is None else str(found)
 
 
 async def said(warehouse: Warehouse, profile_id: str) -> list[Said]:
@@ -146,32 +190,50 @@ async def said(warehouse: Warehouse, profile_id: str) -> list[Said]:
     ]
 
 
-async def _read(warehouse: Warehouse, sql: str, profile_ids: Sequence[str], rules: Rules) -> dict[str, Profile]:
+async def _joined(warehouse: Warehouse, profile: Profile) -> Profile:
+    """A profile from the cache with the memberships of its parts as they are: nobody tells of theirs to the whole."""
+    if not profile.parts:
+        return profile
+    ids = [profile.profile_id, *(part.profile_id for part in profile.parts)]
+    held: dict[str, list[str]] = defaultdict(list)
+    for one, segment in await warehouse.rows(QUERIES["memberships"], {"profiles": ids}):
+        held[str(one)].append(segment)
+    for part in profile.parts:
+        part.segments = held[part.profile_id]
+    profile.segments = sorted({segment for segments in held.values() for segment in segments})
+    return profile
+
+
+async def _read(
+    warehouse: Warehouse, sql: str, profile_ids: Sequence[str], rules: Rules, *, view: View = LIKELY
+) -> dict[str, Profile]:
+    if not profile_ids:
+        return {}
     rows, counted = await asyncio.gather(
-        warehouse.rows(f"{sql}\n{ONE_THREAD}", {"profiles": list(profile_ids)}),
-        _frequencies(warehouse, profile_ids, rules),
+        warehouse.rows(f"{sql}\n{ONE_THREAD}", {"profiles": list(profile_ids), **COLUMNS[view]}),
+        _frequencies(warehouse, profile_ids, rules, view=view),
     )
     if sum(len(row[VALUE]) for row in rows) > MANY:  # somebody who is no person: others need not wait for them
-        return await asyncio.to_thread(_combined, rows, profile_ids, counted, rules)
-    return _combined(rows, profile_ids, counted, rules)
+        return await asyncio.to_thread(_combined, rows, profile_ids, counted, rules, view)
+    return _combined(rows, profile_ids, counted, rules, view)
 
 
 def _combined(
-    rows: Iterable[Sequence[Any]], profile_ids: Sequence[str], counted: Frequencies, rules: Rules
+    rows: Iterable[Sequence[Any]], profile_ids: Sequence[str], counted: Frequencies, rules: Rules, view: View
 ) -> dict[str, Profile]:
     facts: dict[UUID, list[Fact]] = defaultdict(list)
     for fact in map(Fact._make, rows):
         facts[fact.owner].append(fact)
-    found = {profile_id: _combine(profile_id, facts, counted, rules) for profile_id in profile_ids}
+    found = {profile_id: _combine(profile_id, facts, counted, rules, view) for profile_id in profile_ids}
     return {profile_id: profile for profile_id, profile in found.items() if profile is not None}
 
 
-async def _frequencies(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules) -> Frequencies:
+async def _frequencies(warehouse: Warehouse, profile_ids: Sequence[str], rules: Rules, *, view: View) -> Frequencies:
     names = [name for name, rule in rules.items() if rule.name == FREQUENT]
     if not names:
         return {}
     sql = f"{QUERIES['frequencies']}\n{ONE_THREAD}"
-    rows = await warehouse.rows(sql, {"profiles": list(profile_ids), "names": names})
+    rows = await warehouse.rows(sql, {"profiles": list(profile_ids), "names": names, "map": MAPS[view]})
     found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for profile_id, name, value, source, verified, rank, anchor_id, message_id, times in rows:
         one = Candidate(value, source, bool(verified), rank, str(anchor_id), message_id, times)
@@ -180,13 +242,14 @@ async def _frequencies(warehouse: Warehouse, profile_ids: Sequence[str], rules: 
 
 
 def _combine(
-    profile_id: str, facts: Mapping[UUID, Sequence[Fact]], counted: Frequencies, rules: Rules
+    profile_id: str, facts: Mapping[UUID, Sequence[Fact]], counted: Frequencies, rules: Rules, view: View
 ) -> Profile | None:
     own = facts.get(UUID(profile_id), [])
     anchors = [fact for fact in own if fact.fact == "anchor" and fact.rank]
     if not anchors:
         return None
     under = [fact for anchor in anchors for fact in facts.get(UUID(anchor.value), [])]
+    parts = _parts(profile_id, anchors, facts) if view == LIKELY else []
     # Until its first event is loaded, a profile is known by its anchors.
     activity = [fact for fact in under if fact.fact == "activity"] or anchors
     traits = _traits((fact for fact in under if fact.fact == "trait"), rules)
@@ -199,13 +262,33 @@ def _combine(
         profile_id,
         identifiers=_identifiers(fact for fact in under if fact.fact == "identifier"),
         traits={name: value_of(one.value) for name, one in sorted(traits.items())},
-        segments=sorted(fact.name for fact in own if fact.fact == "segment"),
+        segments=sorted({*_segments(own), *(segment for part in parts for segment in part.segments)}),
         first_seen=min(fact.first_seen for fact in activity),
         last_seen=max(fact.last_seen for fact in activity),
         events=sum(fact.events for fact in activity),
         provenance={name: _provenance(rules.get(name, USUAL), one) for name, one in sorted(traits.items())},
         purchases=_purchases(under),
+        parts=parts,
     )
+
+
+def _parts(profile_id: str, anchors: Iterable[Fact], facts: Mapping[UUID, Sequence[Fact]]) -> list[Part]:
+    """The sure people of a likely profile; none where it is one by itself."""
+    shares: dict[str, list[Fact]] = defaultdict(list)
+    for anchor in anchors:
+        shares[anchor.source] += facts.get(UUID(anchor.value), [])
+    if shares.keys() == {profile_id}:
+        return []
+    return [
+        Part(
+            one, _identifiers(fact for fact in share if fact.fact == "identifier"), _segments(facts.get(UUID(one), ()))
+        )
+        for one, share in sorted(shares.items())
+    ]
+
+
+def _segments(facts: Iterable[Fact]) -> list[str]:
+    return sorted(fact.name for fact in facts if fact.fact == "segment")
 
 
 def _purchases(facts: Iterable[Fact]) -> Purchases:

@@ -202,7 +202,11 @@ class LinkChanged(Struct, tag="link_changed", tag_field="change", omit_defaults=
 
 
 class AnchorAssigned(Struct, tag="anchor_assigned", tag_field="change", omit_defaults=True):
-    """An anchor belongs to a profile from now on; the highest `version` counts."""
+    """An anchor belongs to a profile from now on; the highest `version` counts.
+
+    `sure_id` is the person in the surer view, and `previous_sure_id` who it was there before: empty means the same as
+    `profile_id` and `previous_id`. Where only the surer view changes, `previous_id` is `profile_id`.
+    """
 
     anchor_id: str
     profile_id: str
@@ -211,6 +215,18 @@ class AnchorAssigned(Struct, tag="anchor_assigned", tag_field="change", omit_def
     previous_id: str = ""
     kind: Literal["observation", "session"] = "observation"
     trace_id: str = ""
+    sure_id: str = ""
+    previous_sure_id: str = ""
+
+    @property
+    def sure(self) -> str:
+        """Whose the anchor surely is."""
+        return self.sure_id or self.profile_id
+
+    @property
+    def previous_sure(self) -> str:
+        """Whose it surely was; empty for an anchor that is new."""
+        return self.previous_sure_id or self.previous_id
 
 
 class ProfileChanged(Struct, tag="profile_changed", tag_field="change", omit_defaults=True):
@@ -265,7 +281,7 @@ class IdentityChanges(Struct):
 
 
 class TouchedProfile(Struct, omit_defaults=True):
-    """A profile about which something is new in the warehouse, and the trace that made it so."""
+    """A profile, or a sure person, about whom something is new in the warehouse, and the trace that made it so."""
 
     profile_id: str
     trace_id: str = ""
@@ -286,7 +302,10 @@ class ProfilesTouched(Struct, omit_defaults=True):
 
 
 class SegmentChange(Struct, omit_defaults=True):
-    """A profile came into or went out of a segment; `sequence` counts from 1 per (segment, profile)."""
+    """A profile came into or went out of a segment; `sequence` counts from 1 per (segment, profile).
+
+    `profile_id` is who it is in the view that the segment goes by (`cdp.views`).
+    """
 
     segment: str
     profile_id: str

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -176,21 +176,24 @@ class IdentitySettings(Room):
         2_000, ge=500, description="How many distinct observations there must be before people are made by evidence."
     )
     likely: float = Field(
-        0.5, ge=0.5, lt=1, description="How likely two observations must be one person to share a profile."
+        0.5,
+        ge=0.5,
+        lt=1,
+        description="How probable it must be that observations are one person's to count as one profile, where people "
+        "are made by evidence: profiles, analytics, consent.",
     )
     sure: float = Field(
-        0.95, ge=0.5, lt=1, description="How likely they must be one person for anything that is sent to a destination."
+        0.95,
+        ge=0.5,
+        lt=1,
+        validate_default=True,
+        description="The same to act on it: segments whose view is `sure`, and what destinations get. Not below "
+        "`likely`; between the two are the possible matches.",
     )
     accounts: int = Field(
         3,
         ge=1,
-        description="Most account ids that evidence may bring into one profile: people have second ones, but rules "
-        "cannot tell (`user_ids_per_profile`).",
-    )
-    observations_per_value: int = Field(
-        200,
-        ge=10,
-        description="Distinct observations above which a shared value is generic and links nothing.",
+        description="Most account ids that evidence may bring into one profile: people have second ones.",
     )
     component_limit: int = Field(
         2_000,
@@ -214,6 +217,13 @@ class IdentitySettings(Room):
         description="How long, at least, a source's messageId is remembered: its repeats are dropped, and another "
         "event under it is quarantined. An id takes about 40 bytes of the state.",
     )
+
+    @field_validator("sure")
+    @classmethod
+    def _surer(cls, sure: float, known: ValidationInfo) -> float:
+        if sure < known.data.get("likely", sure):
+            raise ValueError("must not be below likely")
+        return sure
 
 
 Days = Annotated[int, Field(ge=0)]

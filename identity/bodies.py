@@ -45,6 +45,7 @@ PROFILE_EXAMPLE: dict[str, Any] = {
         "rfm": {"recency": 5, "frequency": 3, "monetary": 2, "days": 0, "currency": "VND"},
     },
     "segments": ["vip"],
+    "sure": [],
     "first_seen": "2026-11-21T08:12:09.000Z",
     "last_seen": "2026-11-21T08:30:00.000Z",
     "event_count": 12,
@@ -222,6 +223,14 @@ class ComputedShown(BaseModel):
     rfm: RfmShown | None = Field(description="Null for who never ordered.")
 
 
+class SureShown(BaseModel):
+    """A sure person, who is likely the same one as the others of a profile."""
+
+    profile_id: str = Field(description="The id in segments whose view is `sure`, and at destinations.")
+    identifiers: list[IdentifierShown]
+    segments: list[str] = Field(description="What this one is in.")
+
+
 class ProfileShown(BaseModel):
     """A person. `shared_with`: other profiles that have the identifier that was asked for."""
 
@@ -232,7 +241,12 @@ class ProfileShown(BaseModel):
     traits: dict[str, Any]
     provenance: dict[str, ProvenanceShown] = Field(description="Where each trait's value comes from.")
     computed: ComputedShown
-    segments: list[str]
+    segments: list[str] = Field(description="What the person, or any of the `sure` ones, is in.")
+    sure: list[SureShown] = Field(
+        [],
+        description="Of whom the profile consists, where it is only likely one person: each is sure, and is sent to "
+        "destinations by itself. Empty where the whole profile is sure.",
+    )
     first_seen: str | None = Field(description="The first event's time; null while none is stored.")
     last_seen: str | None
     event_count: int

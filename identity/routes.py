@@ -17,8 +17,8 @@ from cdp import profiles
 from cdp.auth import Caller, platform, require
 from cdp.cache import Cache
 from cdp.clock import to_text as at_text
-from cdp.errors import CdpError, ConflictError, InvalidError
-from cdp.profiles import Profile, Provenance
+from cdp.errors import CdpError, ConflictError, InvalidError, NotFoundError
+from cdp.profiles import KnownIdentifier, Profile, Provenance
 from cdp.purchases import Purchases, rfm
 from cdp.service import Platform
 from cdp.state import Outbox
@@ -43,6 +43,7 @@ from identity.bodies import (
     RfmShown,
     SimulateBody,
     SplitBody,
+    SureShown,
     ValueSaid,
     ValueShown,
 )
@@ -51,8 +52,8 @@ from identity.facts import Cause
 from identity.graph import Graph
 from identity.keys import BY_HAND
 from identity.links import Link
-from identity.observations import Anchor, Observation, to_text
-from identity.people import People, Person
+from identity.observations import Anchor, Observation, from_text, to_text
+from identity.people import PROFILE, People, Person, Sighted
 from identity.policy import Policy
 from identity.simulation import simulate
 
@@ -96,6 +97,19 @@ class Wing:
         self._cached = opened.settings.profiles.cache_seconds
         self.rebuilding: asyncio.Task[None] | None = None
         self.rebuilt: RebuildShown | None = None
+
+    async def find(self, name: str, raw: str) -> Person:
+        """The person behind an identifier. The id of a sure person, which segments and destinations have, answers with
+        the likely profile. Raises `NotFoundError` or `InvalidError`."""
+        try:
+            return await self.people.find(name, raw)
+        except NotFoundError:
+            if name != PROFILE:
+                raise
+            likely = await profiles.likely_of(self.opened.warehouse, to_text(from_text(raw)))
+            if likely is None:
+                raise
+            return await self.people.find(PROFILE, likely)
 
     async def recall(self, profile_id: str) -> Profile:
         """The profile as the warehouse has it; from the cache where nothing was stored about it since."""
@@ -143,11 +157,11 @@ async def explain(
     ] = None,
 ) -> Explanation:
     """The observations that make up a person, and the links between them, in the order in which they lead on."""
-    person = await here.people.find(type, value)
+    person = await here.find(type, value)
     links = _ordered(person)
     if to is not None:
         name, _colon, text = to.partition(":")
-        other = await here.people.find(name, text)
+        other = await here.find(name, text)
         if other.id != person.id:
             raise ConflictError(f"{type}:{value} and {to} are different people.", code="different_people")
         links = path_between(list(person.links), person.oldest or b"", other.oldest or b"")
@@ -175,20 +189,24 @@ async def read_profile(
 ) -> ProfileShown:
     """The person behind an identifier, as they are now. An absorbed id answers with the profile it is part of."""
     wanted = _wanted(include)
-    person = await here.people.find(type, value)
+    person = await here.find(type, value)
     profile_id = to_text(person.id)
     known = await here.recall(profile_id)
     shown = ProfileShown(
         profile_id=profile_id,
-        identifiers=[
-            IdentifierShown(type=one.type, value=one.value, first_seen=at_text(one.first_seen), sources=one.sources)
-            for one in person.identifiers
-        ]
-        + [_device(device) for device in person.devices],
+        identifiers=[*map(_identifier, person.identifiers), *map(_device, person.devices)],
         traits=known.traits,
         provenance={name: _provenance(one) for name, one in known.provenance.items()},
         computed=_computed(known.purchases, here.opened),
         segments=sorted(known.segments),
+        sure=[
+            SureShown(
+                profile_id=part.profile_id,
+                identifiers=[_identifier(one) for one in part.identifiers],
+                segments=part.segments,
+            )
+            for part in known.parts
+        ],
         first_seen=at_text(known.first_seen) if known.events else None,
         last_seen=at_text(known.last_seen) if known.events else None,
         event_count=known.events,
@@ -333,8 +351,9 @@ async def _links(here: Wing, person: Person, _: Profile) -> list[LinkShown]:
     return [_link(link) for link in _ordered(person)]
 
 
-async def _deliveries(here: Wing, person: Person, _: Profile) -> list[dict[str, Any]]:
-    parameters = {"profiles": [to_text(person.id)], "limit": ROWS}
+async def _deliveries(here: Wing, person: Person, known: Profile) -> list[dict[str, Any]]:
+    ids = {to_text(person.id), *(part.profile_id for part in known.parts)}
+    parameters = {"profiles": sorted(ids), "limit": ROWS}
     names = ("id", "destination", "connector", "segment", "action", "outcome", "attempt", "at", "reason", "trace_id")
     rows = await here.opened.warehouse.rows(QUERIES["deliveries"], parameters)
     return [dict(zip(names, (*row[:7], at_text(row[7]), *row[8:]), strict=True)) for row in rows]
@@ -422,6 +441,10 @@ def _observation(anchor: Anchor, one: Observation) -> ObservationShown:
         first_seen=at_text(one.first_seen),
         source=one.source,
     )
+
+
+def _identifier(one: Sighted | KnownIdentifier) -> IdentifierShown:
+    return IdentifierShown(type=one.type, value=one.value, first_seen=at_text(one.first_seen), sources=one.sources)
 
 
 def _device(device: str) -> IdentifierShown:

@@ -19,6 +19,7 @@ from sqlglot import exp
 from sqlglot.expressions import Expr
 
 from cdp.traits import NULL, USUAL, Rule, Rules
+from cdp.views import MAPS, SURE, View
 from segments.evaluate import windows
 from segments.expressions import (
     Parameters,
@@ -81,15 +82,15 @@ class Plan(NamedTuple):
         return max(len(self.sql), *(len(str(value).encode()) for value in self.parameters.values())) <= LARGEST_FIELD
 
 
-def compile_nodes(nodes: Sequence[Node], rules: Rules = NO_RULES, *, pretty: bool = False) -> Plan:
-    """The query over the profiles `{profiles: Array(UUID)}`; `pretty` is for people."""
-    compiler = Compiler(rules)
+def compile_nodes(nodes: Sequence[Node], rules: Rules = NO_RULES, *, view: View = SURE, pretty: bool = False) -> Plan:
+    """The query over the profiles `{profiles: Array(UUID)}` of a view; `pretty` is for people."""
+    compiler = Compiler(rules, view=view)
     return Plan(compiler.query(nodes).sql("clickhouse", pretty=pretty), compiler.parameters.values)
 
 
-def compile_preview(nodes: Sequence[Node], rules: Rules = NO_RULES, *, pretty: bool = False) -> Plan:
+def compile_preview(nodes: Sequence[Node], rules: Rules = NO_RULES, *, view: View = SURE, pretty: bool = False) -> Plan:
     """The query over everyone: one row of (people, how many meet each node, up to SAMPLE who meet the first)."""
-    compiler = Compiler(rules, everyone=True)
+    compiler = Compiler(rules, view=view, everyone=True)
     answers = compiler.query(nodes).subquery("answers")
     meets_first = call("arrayElement", column("holds"), number_literal(1))
     sample = exp.CombinedParameterizedAgg(
@@ -102,9 +103,10 @@ def compile_preview(nodes: Sequence[Node], rules: Rules = NO_RULES, *, pretty: b
 class Compiler:
     """Turns nodes into expressions, and collects on the way the columns that these stand on."""
 
-    def __init__(self, rules: Rules = NO_RULES, *, everyone: bool = False) -> None:
+    def __init__(self, rules: Rules = NO_RULES, *, view: View = SURE, everyone: bool = False) -> None:
         self.parameters = Parameters()
         self._rules = rules
+        self._map = MAPS[view]
         self._everyone = everyone
         self._stated = Columns()  # of a profile, from its traits
         self._noted = Columns()  # of each event
@@ -241,7 +243,7 @@ class Compiler:
 
     def _anchors(self) -> exp.Select:
         present = call("argMax", column("present"), column("version"))
-        anchors = exp.select("profile_id", "anchor_id").from_("identity_map").group_by("profile_id", "anchor_id")
+        anchors = exp.select("profile_id", "anchor_id").from_(self._map).group_by("profile_id", "anchor_id")
         anchors = anchors.having(equal(present, number_literal(1)))
         if self._everyone:
             return anchors

@@ -1,17 +1,18 @@
-"""Segments as people define them: kind `segment` in the registry, `{"name", "description", "conditions"}`."""
+"""Segments as people define them: kind `segment` in the registry, `{"name", "description", "conditions", "view"}`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import structlog
 
 from cdp.errors import InvalidError
 from cdp.registry import Entry, Registry
 from cdp.traits import Rule, Rules, rules_of
+from cdp.views import SURE, View
 from segments.nodes import Node, TraitIs, conditions
 from segments.parse import parse
 
@@ -22,15 +23,17 @@ OwnRules = tuple[tuple[str, Rule], ...]
 
 
 class Segment(NamedTuple):
-    """A segment, ready to be evaluated. `fingerprint` changes with its conditions and with `rules`, nothing else.
+    """A segment, ready to be evaluated. `fingerprint` changes with its conditions, `rules` and `view`, nothing else.
 
-    `rules`: which value of the traits that it asks for counts, by name, where that is not the usual one.
+    `rules`: which value of the traits that it asks for counts, by name, where that is not the usual one. `view`: in
+    which view its members are people.
     """
 
     key: str
     root: Node
     fingerprint: str
     rules: OwnRules = ()
+    view: View = SURE
 
 
 class Live(NamedTuple):
@@ -71,16 +74,20 @@ class Definitions:
 
 def segment_of(entry: Entry, rules: Rules) -> Segment:
     """The segment as it is evaluated under these rules. Raises `InvalidError` where this version cannot read it."""
-    written = entry.body.get("conditions")
+    written, view = entry.body.get("conditions"), entry.body.get("view", SURE)
     root = parse(written)
+    if view not in get_args(View):
+        raise InvalidError(f"There is no view {view!r}.", path="view")
     asked = {leaf.path[0] for leaf in conditions(root) if isinstance(leaf, TraitIs)}
     own = tuple(sorted((name, rule) for name, rule in rules.items() if name in asked))
-    return Segment(entry.key, root, fingerprint(written, own), own)
+    return Segment(entry.key, root, fingerprint(written, own, view=view), own, view)
 
 
-def fingerprint(written: Any, rules: OwnRules = ()) -> str:
-    """A short text that is the same for the same conditions under the same rules."""
+def fingerprint(written: Any, rules: OwnRules = (), *, view: View = SURE) -> str:
+    """A short text that is the same for the same conditions under the same rules in the same view."""
     text = json.dumps([written, rules] if rules else written, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    if view != SURE:
+        text = f"{view} {text}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,8 @@
 -- name: profiles_of_partition
--- A page of the profiles whose changes belong to one partition, in the order of their ids.
+-- A page of the people whose changes belong to one partition, in the order of their ids. A likely profile has the id of one
+-- of its sure people, so these are all of both views.
 SELECT DISTINCT profile_id
-FROM identity_map
+FROM sure_map
 WHERE profile_id > {after:UUID} AND CRC32(toString(profile_id)) % {partitions:UInt32} = {partition:UInt32}
 ORDER BY profile_id
 LIMIT {limit:UInt32};

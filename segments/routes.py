@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cdp import clock
 from cdp.auth import Caller, platform, require
-from cdp.errors import InvalidError, PermanentError, TransientError
+from cdp.errors import ConflictError, InvalidError, PermanentError, TransientError
 from cdp.parameters import Moment
 from cdp.records import ProfilesTouched, encode, new_trace_id
 from cdp.registry import Entry
@@ -21,6 +21,7 @@ from cdp.service import Platform
 from cdp.streams.base import Draft
 from cdp.topics import PROFILES_TOUCHED
 from cdp.traits import Rules, rules_of
+from cdp.views import LIKELY, SURE, View
 from cdp.warehouse.sql import load
 from segments.compile import SAMPLE, compile_nodes, compile_preview
 from segments.definitions import SEGMENT, segment_of
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 QUERIES = load("segments")
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+SYNC = "sync"
 NOBODY = str(uuid.UUID(int=0))
 # Words that stand in the place of a key in the paths below.
 TAKEN = ("schema", "preview")
@@ -54,6 +56,11 @@ CONDITIONS = Field(
     description="Who is in: a tree of `all`, `any` and `not` over traits and events. "
     "`GET /api/v1/segments/schema` has its JSON Schema and says what each operator means."
 )
+VIEW = Field(
+    SURE,
+    description="Who counts as one person. `sure`: observations that surely are; only such a segment can be sent to "
+    "destinations. `likely`: those that probably are, for analytics.",
+)
 
 
 class SegmentBody(BaseModel):
@@ -64,6 +71,7 @@ class SegmentBody(BaseModel):
     name: str = Field("", max_length=200, description="What people call it; the key, if not said.")
     description: str = Field("", max_length=2_000, description="Whom it is meant to hold, in words.")
     conditions: Json = CONDITIONS
+    view: View = VIEW
 
 
 class SegmentView(SegmentBody):
@@ -76,6 +84,7 @@ class SegmentView(SegmentBody):
                 {
                     "key": "vip",
                     **VIP,
+                    "view": "sure",
                     "version": 12,
                     "members": 431,
                     "ready": True,
@@ -104,7 +113,7 @@ class SegmentList(BaseModel):
 class Member(BaseModel):
     """Somebody who is in."""
 
-    profile_id: str = Field(description="The profile.")
+    profile_id: str = Field(description="The profile, or one of its sure people, as the segment's `view` has it.")
     since: str = Field(description="When it came in.")
 
 
@@ -147,6 +156,7 @@ class PreviewBody(BaseModel):
     )
 
     conditions: Json = CONDITIONS
+    view: View = VIEW
 
 
 class Explained(BaseModel):
@@ -177,8 +187,8 @@ async def get_schema(_: Reader) -> Json:
 @router.post("/preview", summary="Try conditions out")
 async def preview(body: PreviewBody, opened: Opened, _: Reader) -> Preview:
     """Who would be in at this moment, and how many meet each part. Nothing is stored."""
-    parts = list(walk(await _read(opened, body.conditions), ROOT))
-    plan = compile_preview([node for _, node in parts], rules_of(opened.registry))
+    parts = list(walk(await _read(opened, body.conditions, body.view), ROOT))
+    plan = compile_preview([node for _, node in parts], rules_of(opened.registry), view=body.view)
     now = opened.clock.now()
     [(of, counts, sample)] = await opened.warehouse.rows(plan.sql, {**plan.parameters, "now": now}, limited=True)
     counts = counts or [0] * len(parts)
@@ -218,7 +228,8 @@ async def put_segment(
     """Define, or replace. Members come and go at once, as `ready` tells."""
     if key in TAKEN:
         raise InvalidError(f"A segment cannot be called {key!r}.", path="key")
-    await _read(opened, body.conditions)
+    await _read(opened, body.conditions, body.view)
+    _refuse_to_send(opened, key, body.view)
     is_new = opened.registry.find(SEGMENT, key) is None
     definition = body.model_dump() | {"name": body.name or key}
     expected = _expected(if_match, if_none_match)
@@ -272,10 +283,19 @@ async def list_changes(
     return ChangeList(items=[_change(row) for row in rows[:limit]], next=more)
 
 
-async def _read(opened: Platform, conditions: Json) -> Node:
+def _refuse_to_send(opened: Platform, key: str, view: View) -> None:
+    """Nobody is sent anywhere for what somebody did who is only likely the same. Raises `ConflictError`."""
+    for sync in opened.registry.all(SYNC) if view == LIKELY else ():
+        if sync.body.get("segment") == key:
+            raise ConflictError(
+                f"The sync {sync.key!r} sends {key!r}, so its people must be sure: keep the view, or delete the sync."
+            )
+
+
+async def _read(opened: Platform, conditions: Json, view: View) -> Node:
     """The tree. Raises `InvalidError` also when the warehouse would refuse the query, which it is asked for nobody."""
     root = parse(conditions)
-    sql, parameters = plan = compile_nodes([root], rules_of(opened.registry))
+    sql, parameters = plan = compile_nodes([root], rules_of(opened.registry), view=view)
     try:
         if plan.fits:
             with contextlib.suppress(TransientError):

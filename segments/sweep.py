@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import structlog
 
 from cdp.errors import PermanentError
+from cdp.views import View
 from cdp.warehouse.base import Warehouse
 from segments.compile import NEVER, Plan, compile_nodes
 from segments.definitions import Segment
@@ -33,7 +35,7 @@ NOWHERE = Standing(frozenset(), None)
 
 
 class Sweep:
-    """Asks the warehouse: all segments in one query, or in as many as it takes for the warehouse to accept each."""
+    """Asks the warehouse: all segments of a view in one query, or in as many as it takes for it to accept each."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -45,10 +47,14 @@ class Sweep:
         """How each profile stands; one without anchors is not in the answer. Raises as `Warehouse.rows`."""
         if not segments:
             return dict.fromkeys(profile_ids, NOWHERE)
-        asked = tuple(segments.values())
+        views: dict[View, list[Segment]] = defaultdict(list)
+        for segment in segments.values():
+            views[segment.view].append(segment)
         starts = range(0, len(profile_ids), PROFILES_PER_QUERY)
         pages = [list(profile_ids[start : start + PROFILES_PER_QUERY]) for start in starts]
-        return _joined(await asyncio.gather(*(self._ask(asked, page, now) for page in pages)))
+        return _joined(
+            await asyncio.gather(*(self._ask(tuple(some), page, now) for some in views.values() for page in pages))
+        )
 
     async def _ask(self, segments: Segments, profile_ids: list[str], now: int) -> dict[str, Standing]:
         if len(segments) > 1 and (segments in self._refused or not plan(segments).fits):
@@ -73,9 +79,9 @@ class Sweep:
 
 @lru_cache(maxsize=64)
 def plan(segments: Segments) -> Plan:
-    """The query over these segments. Kept, as it stays the same until a definition changes."""
+    """The query over these segments of one view. Kept, as it stays the same until a definition changes."""
     rules = {name: rule for segment in segments for name, rule in segment.rules}
-    return compile_nodes([segment.root for segment in segments], rules)
+    return compile_nodes([segment.root for segment in segments], rules, view=segments[0].view)
 
 
 def _standing(keys: Sequence[str], answers: Sequence[int], due: int) -> Standing:

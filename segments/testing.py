@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw
 
 from cdp.records import AnchorAssigned, EventType, ResolvedEvent
 from cdp.testing import Statement, reconciled
 from cdp.traits import USUAL, Rules
+from cdp.views import LIKELY, SURE, View
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.rows import TABLES, Row, change_rows, encode_rows, event_row, trait_rows
 from segments.evaluate import Happened, History, read
@@ -24,7 +25,7 @@ class Stage:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        self._owners: dict[str, str] = {}
+        self._owners: dict[View, dict[str, str]] = {LIKELY: {}, SURE: {}}
         self._events: dict[str, list[ResolvedEvent]] = {}
         self._rows: list[Row] = []
         self._count = 0
@@ -36,16 +37,29 @@ class Stage:
             self.assign(str(uuid.uuid4()), profile_id)
         return profile_id
 
-    def anchors(self, profile_id: str) -> list[str]:
+    def anchors(self, profile_id: str, view: View = LIKELY) -> list[str]:
         """The anchors that belong to the profile now."""
-        return [anchor_id for anchor_id, owner in self._owners.items() if owner == profile_id]
+        return [anchor_id for anchor_id, owner in self._owners[view].items() if owner == profile_id]
 
-    def assign(self, anchor_id: str, profile_id: str) -> None:
-        """From now on the anchor belongs to the profile."""
+    def owners(self, anchor_id: str) -> set[str]:
+        """Whose the anchor is now: the likely profile and the sure person."""
+        return {owners[anchor_id] for owners in self._owners.values() if anchor_id in owners}
+
+    def assign(self, anchor_id: str, profile_id: str, sure_id: str = "") -> None:
+        """From now on the anchor belongs to the profile, and surely to that person, if it is another."""
         self._count += 1
-        previous = self._owners.get(anchor_id, "")
-        self._owners[anchor_id] = profile_id
-        self._rows += change_rows(AnchorAssigned(anchor_id, profile_id, self._count, 0, previous_id=previous))
+        likely, sure = self._owners[LIKELY], self._owners[SURE]
+        change = AnchorAssigned(
+            anchor_id,
+            profile_id,
+            self._count,
+            0,
+            previous_id=likely.get(anchor_id, ""),
+            sure_id=sure_id,
+            previous_sure_id=sure.get(anchor_id, ""),
+        )
+        likely[anchor_id], sure[anchor_id] = profile_id, change.sure
+        self._rows += change_rows(change)
 
     def merge(self, absorbed: str, into: str) -> None:
         """Every anchor of one profile goes to the other."""
@@ -77,7 +91,7 @@ class Stage:
             type=type,
             at=at,
             anchor_id=anchor_id,
-            profile_id=self._owners[anchor_id],
+            profile_id=self._owners[LIKELY][anchor_id],
             name=name,
             properties=Raw(properties.encode()),
             traits=Raw(traits.encode()),
@@ -93,13 +107,15 @@ class Stage:
             if some := [row for row in rows if isinstance(row, kind)]:
                 await self._warehouse.insert(table, kind.__struct_fields__, encode_rows(some))
 
-    async def histories(self, profile_ids: Iterable[str], rules: Rules = NO_RULES) -> dict[str, History | None]:
-        """What the oracle is to know of each profile under these rules; None for one without anchors.
+    async def histories(
+        self, profile_ids: Iterable[str], rules: Rules = NO_RULES, *, view: View = LIKELY
+    ) -> dict[str, History | None]:
+        """What the oracle is to know of each profile under these rules; None for one without anchors in the view.
 
         The rank of traits of the same moment is the warehouse's: it is a hash.
         """
         latest, all_ = await self._ranks("trait_values"), await self._ranks("statements")
-        return {profile_id: self._history(profile_id, rules, latest, all_) for profile_id in profile_ids}
+        return {one: self._history(self.anchors(one, view), rules, latest, all_) for one in profile_ids}
 
     async def _ranks(self, table: str) -> dict[Place, int]:
         ranks = "SELECT toString(anchor_id), name, message_id, rank FROM {table:Identifier}"
@@ -107,9 +123,9 @@ class Stage:
         return {(anchor_id, name, message_id): rank for anchor_id, name, message_id, rank in rows}
 
     def _history(
-        self, profile_id: str, rules: Rules, latest: Mapping[Place, int], all_: Mapping[Place, int]
+        self, anchors: Sequence[str], rules: Rules, latest: Mapping[Place, int], all_: Mapping[Place, int]
     ) -> History | None:
-        if not (anchors := self.anchors(profile_id)):
+        if not anchors:
             return None
         said: dict[str, list[Statement]] = {}
         events: list[Happened] = []

@@ -23,8 +23,8 @@ add_delete(app, PATH, "segment")
 @asks(app.command("preview"))
 def preview(service: Service, out: Output, *, file: File) -> None:
     """Count who would be in, and who meets each condition; nothing is stored."""
-    conditions = read_json(file).get("conditions")
-    answer = service.post(f"{PATH}/preview", {"conditions": conditions})
+    body = {name: value for name, value in read_json(file).items() if name in ("conditions", "view")}
+    answer = service.post(f"{PATH}/preview", body)
     if out.as_json:
         out.document(answer)
         return

@@ -29,7 +29,7 @@ from msgspec import MsgspecError, structs
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from cdp.anchors import profiles_of
+from cdp.anchors import owners_of
 from cdp.cache import Cache
 from cdp.errors import PermanentError, TransientError
 from cdp.records import (
@@ -180,7 +180,8 @@ class Turn:
     def _touch(self, change: IdentityChange) -> None:
         match change:
             case AnchorAssigned():
-                touched, at, known = [change.profile_id, change.previous_id], change.at, self.profiles
+                touched = [change.profile_id, change.previous_id, change.sure, change.previous_sure]
+                at, known = change.at, self.profiles
             case ProfileChanged():
                 touched, at, known = [change.profile_id, change.other_id], change.at, self.profiles
             case LinkChanged():
@@ -388,11 +389,12 @@ class Loader:
         log.warning("loader.events_refused", events=len(events))
 
     async def _touched(self, turn: Turn) -> dict[str, TouchedProfile]:
-        """Every profile that something is new about. One that gets an anchor later is told of then."""
+        """Everybody whom something is new about, in both views. Who gets an anchor later is told of then."""
         touched = dict(turn.profiles)
-        current = await _answer(profiles_of(self._state, self._prefix, list(turn.anchors)))
-        for profile_id, news in zip(current, turn.anchors.values(), strict=True):
-            touched[profile_id] = _newer(touched.get(profile_id), structs.replace(news, profile_id=profile_id))
+        owners = await _answer(owners_of(self._state, self._prefix, list(turn.anchors)))
+        for owner, news in zip(owners, turn.anchors.values(), strict=True):
+            for one in set(owner):
+                touched[one] = _newer(touched.get(one), structs.replace(news, profile_id=one))
         return touched
 
     async def _touch(self, touched: Mapping[str, TouchedProfile]) -> None:

@@ -75,7 +75,19 @@ class IdentityMapRow(Struct):
 
     profile_id: str
     anchor_id: str
+    sure_id: str
     kind: str
+    present: int
+    version: int
+    at: float
+
+
+class SureMapRow(Struct):
+    """sure_map."""
+
+    profile_id: str
+    anchor_id: str
+    likely_id: str
     present: int
     version: int
     at: float
@@ -224,6 +236,7 @@ Row = (
     EventRow
     | TraitRow
     | IdentityMapRow
+    | SureMapRow
     | ObservationRow
     | LinkRow
     | ProfileChangeRow
@@ -239,6 +252,7 @@ TABLES: dict[type[Row], str] = {
     EventRow: "events",
     TraitRow: "trait_values",
     IdentityMapRow: "identity_map",
+    SureMapRow: "sure_map",
     ObservationRow: "observations",
     LinkRow: "links",
     ProfileChangeRow: "profile_changes",
@@ -347,18 +361,20 @@ def change_rows(change: IdentityChange) -> list[Row]:
 
 
 def _assignment(change: AnchorAssigned) -> list[Row]:
-    def row(profile_id: str, present: int) -> IdentityMapRow:
+    def likely(profile_id: str, sure_id: str, present: int) -> IdentityMapRow:
         return IdentityMapRow(
-            profile_id=profile_id,
-            anchor_id=change.anchor_id,
-            kind=change.kind,
-            present=present,
-            version=change.version,
-            at=change.at / 1000,
+            profile_id, change.anchor_id, sure_id, change.kind, present, change.version, change.at / 1000
         )
 
-    moved = change.previous_id not in ("", change.profile_id)
-    return [row(change.profile_id, 1), *([row(change.previous_id, 0)] if moved else [])]
+    def sure(profile_id: str, likely_id: str, present: int) -> SureMapRow:
+        return SureMapRow(profile_id, change.anchor_id, likely_id, present, change.version, change.at / 1000)
+
+    rows: list[Row] = [likely(change.profile_id, change.sure, 1), sure(change.sure, change.profile_id, 1)]
+    if change.previous_id not in ("", change.profile_id):
+        rows.append(likely(change.previous_id, change.previous_sure, 0))
+    if change.previous_sure not in ("", change.sure):
+        rows.append(sure(change.previous_sure, change.previous_id or change.profile_id, 0))
+    return rows
 
 
 def _observation(change: ObservationAdded) -> ObservationRow:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cdp.clock import DAY, HOUR
 from cdp.traits import Rule, RuleName
+from cdp.views import View
 from segments.operators import OPERATORS
 from segments.testing import Stage
 
@@ -192,10 +193,12 @@ def doings(people: int) -> st.SearchStrategy[tuple[Any, ...]]:
             st.just("event"), who, moments, st.sampled_from(TYPES), st.sampled_from(EVENT_NAMES), documents, traits
         ),
         st.tuples(st.just("anchor"), who),
-        st.tuples(st.just("move"), who, who),
+        st.tuples(st.just("move"), who, who, st.none() | who),
         st.tuples(st.just("merge"), who, who),
         st.tuples(st.just("wait"), st.sampled_from((1, HOUR - 1, HOUR, DAY, 30 * DAY))),
-        st.tuples(st.just("define"), st.sampled_from(("one", "two", "three")), definitions),
+        st.tuples(
+            st.just("define"), st.sampled_from(("one", "two", "three")), definitions, st.sampled_from(get_args(View))
+        ),
         st.tuples(st.just("delete"), st.sampled_from(("one", "two", "three"))),
         st.tuples(st.just("restart")),
     )

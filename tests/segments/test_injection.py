@@ -7,7 +7,7 @@ and its text must be the same whatever the names, values and paths in the defini
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sqlglot
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from cdp.traits import Rules
+from cdp.views import View
 from cdp.warehouse.base import Warehouse
 from segments.compile import compile_nodes, compile_preview
 from segments.moments import PATTERN
@@ -24,7 +25,7 @@ from segments.testing import Stage
 from tests.segments.strategies import NOW, definitions, rules
 from tests.segments.test_compile import assert_same
 
-TABLES = {"events", "trait_values", "statements", "identity_map", "anchors"}
+TABLES = {"events", "trait_values", "statements", "identity_map", "sure_map", "anchors"}
 LITERALS = {PATTERN, "^[-0-9]", '"', "[", "", "null", "UTC"}
 FUNCTIONS = {
     *("JSONExtractRaw", "JSONExtractString", "JSONExtractFloat", "JSONExtractArrayRaw", "startsWith", "endsWith"),
@@ -108,11 +109,11 @@ def assert_ours(sql: str) -> None:
 
 
 @patient
-@given(definitions, rules)
-def test_any_definition_compiles_to_what_is_ours(definition: Any, ruled: Rules) -> None:
-    """Random definitions under random rules: one SELECT, our tables, our functions, our literals."""
-    for plan in (compile_nodes([parse(definition)], ruled), compile_preview([parse(definition)], ruled)):
-        assert_ours(plan.sql)
+@given(definitions, rules, st.sampled_from(get_args(View)))
+def test_any_definition_compiles_to_what_is_ours(definition: Any, ruled: Rules, view: View) -> None:
+    """Random definitions under random rules in either view: one SELECT, our tables, our functions, our literals."""
+    for compiled in (compile_nodes, compile_preview):
+        assert_ours(compiled([parse(definition)], ruled, view=view).sql)
 
 
 @patient

@@ -18,6 +18,7 @@ from cdp.service import Platform
 from cdp.streams.base import Message, Partition
 from cdp.testing import FrozenClock
 from cdp.topics import PROFILES_TOUCHED, SEGMENTS_CHANGES
+from cdp.views import LIKELY, SURE, View
 from segments.definitions import SEGMENT
 from segments.evaluate import History, holds
 from segments.parse import parse
@@ -37,6 +38,7 @@ class World:
         self.stage = Stage(platform.warehouse)
         self.people: list[str] = []
         self.conditions: dict[str, Any] = {}
+        self.views: dict[str, View] = {}
         self.partitions = platform.log.partitions(PROFILES_TOUCHED)
         self.segmenter = Segmenter(platform)
         self._beginning: Mapping[Partition, int] | str = "earliest"
@@ -45,7 +47,7 @@ class World:
         """An empty world: no people, no segments, an empty state; what is on the log is not looked at any more."""
         for entry in self.platform.registry.all(SEGMENT):
             await self.platform.registry.delete(SEGMENT, entry.key)
-        tables = ("events", "trait_values", "identity_map", "segment_changes")
+        tables = ("events", "trait_values", "identity_map", "sure_map", "segment_changes")
         await asyncio.gather(*(self.platform.warehouse.command(f"TRUNCATE TABLE {table}") for table in tables))
         await self.platform.state.flushall()
         ends = await self.platform.log.end_offsets(SEGMENTS_CHANGES)
@@ -67,20 +69,27 @@ class World:
         self.people.append(self.stage.person(anchors=anchors))
         return self.people[-1]
 
+    async def assign(self, anchor_id: str, profile_id: str, sure_id: str = "") -> None:
+        """The anchor is somebody's from now on, and everybody is touched whom the loader would touch."""
+        before = self.stage.owners(anchor_id)
+        self.stage.assign(anchor_id, profile_id, sure_id)
+        await self.touch(*before | self.stage.owners(anchor_id), reason="identity")
+
     def bought(self, profile_id: str, total: int = 1, *, ago: int = 0, name: str = "Order Completed") -> None:
         """An order, so many milliseconds ago."""
         anchor_id = self.stage.anchors(profile_id)[0]
         self.stage.event(anchor_id, self.clock.now() - ago, name=name, properties=f'{{"total": {total}}}')
 
-    async def define(self, key: str, conditions: Any) -> list[Message]:
+    async def define(self, key: str, conditions: Any, view: View = SURE) -> list[Message]:
         """Define a segment (None: delete it); returns the messages that say so."""
         registry = self.platform.registry
         if conditions is None:
             del self.conditions[key]
             version = await registry.delete(SEGMENT, key)
         else:
-            self.conditions[key] = conditions
-            version = (await registry.put(SEGMENT, key, {"name": key, "conditions": conditions})).version
+            self.conditions[key], self.views[key] = conditions, view
+            body = {"name": key, "conditions": conditions, "view": view}
+            version = (await registry.put(SEGMENT, key, body)).version
         news = ProfilesTouched(segment=key, definition_offset=version, trace_id=f"definition-{version}")
         return [self.message(number, news) for number in range(self.partitions)]
 
@@ -136,8 +145,13 @@ class World:
 
     async def expected(self) -> Members:
         """Who should be in which segment now, by the plain meaning."""
-        histories = await self.stage.histories(self.people)
-        return {(key, one) for key in self.conditions for one in self.people if self._is_in(key, histories[one])}
+        histories = {view: await self.stage.histories(self.people, view=view) for view in (SURE, LIKELY)}
+        return {
+            (key, one)
+            for key in self.conditions
+            for one in self.people
+            if self._is_in(key, histories[self.views[key]][one])
+        }
 
     def _is_in(self, key: str, history: History | None) -> bool:
         return history is not None and holds(parse(self.conditions[key]), history, self.clock.now())

@@ -7,7 +7,7 @@ FROM (
     SELECT
       profile_id,
       anchor_id
-    FROM identity_map
+    FROM sure_map
     GROUP BY
       profile_id,
       anchor_id

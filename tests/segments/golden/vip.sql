@@ -2,7 +2,7 @@ WITH anchors AS (
   SELECT
     profile_id,
     anchor_id
-  FROM identity_map
+  FROM sure_map
   WHERE
     profile_id IN {profiles: Array(UUID)}
   GROUP BY
