@@ -195,6 +195,11 @@ class IdentitySettings(Room):
         ge=1,
         description="Most account ids that evidence may bring into one profile: people have second ones.",
     )
+    observations_per_value: int = Field(
+        200,
+        ge=10,
+        description="Distinct observations above which a shared value is generic and links nothing.",
+    )
     component_limit: int = Field(
         2_000,
         ge=50,
