@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
+from cdp.anchors import pack_owner
 from cdp.clock import Clock
 from cdp.errors import TransientError
 from cdp.state import Outbox
@@ -294,10 +295,10 @@ class Graph:
             strings[where.posting(key)] = b"".join(posting)
         judged = dict(view.judgements())
         strings |= {where.generic(value): b"1" for value, generic in judged.items() if generic}
-        owned = {anchor: person.id for person in step.persons for anchor in person.anchors}
-        for anchor, profile in (owned | {anchor: step.id_of(owner) for anchor, owner in step.sessions.items()}).items():
-            if view.owners.get(anchor) != profile:
-                strings[where.owner(anchor)] = profile
+        for anchor in (*(anchor for person in step.persons for anchor in person.anchors), *step.sessions):
+            owner = step.owner_of(anchor)
+            if owner != (view.owners.get(anchor), view.sure.get(anchor, view.owners.get(anchor))):
+                strings[where.owner(anchor)] = pack_owner(*owner)
         alive = dict(_records(step))
         for profile, record in alive.items():
             if record != view.profiles.get(profile):

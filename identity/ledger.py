@@ -221,8 +221,9 @@ class _Teller:
         )
 
     def _assigned(self, anchor: Anchor, profile: ProfileId, cause: Cause, *, session: bool) -> Iterator[Change]:
-        before = self._step.held(anchor)
-        if before != profile:
+        before, surely = self._step.held(anchor), self._step.held_surely(anchor)
+        sure = self._step.sure_of(anchor)
+        if (before, surely) != (profile, sure):
             own = self._step.facts.causes.get(anchor, cause)
             yield (
                 profile,
@@ -234,6 +235,8 @@ class _Teller:
                     previous_id=to_text(before) if before else "",
                     kind="session" if session else "observation",
                     trace_id=own.trace_id,
+                    sure_id=_unless(sure, profile),
+                    previous_sure_id=_unless(surely, before),
                 ),
             )
 
@@ -278,6 +281,11 @@ class _Teller:
 
     def _cause(self, anchor: Anchor) -> Cause:
         return self._step.facts.causes.get(anchor, self._step.cause)
+
+
+def _unless(one: ProfileId | None, other: ProfileId | None) -> str:
+    """An id as text; empty where it is the other one."""
+    return "" if one is None or one == other else to_text(one)
 
 
 def _claim(link: Link) -> tuple[Anchor, Anchor, str, str]:

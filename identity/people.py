@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from cdp.anchors import ID
 from cdp.errors import InvalidError, NotFoundError
 from identity import keys
 from identity.identifiers import Value, type_of
@@ -146,7 +147,7 @@ class People:
         if not anchors:
             return []
         found: Any = await self._state.mget([self._where.owner(anchor) for anchor in anchors])
-        return list(found)
+        return [None if owner is None else owner[:ID] for owner in found]
 
     async def _holder(self, value: Value) -> Person:
         """Of all who share a value, the one with most observations that say so, then the one known longest."""

@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from cdp.anchors import ID
 from cdp.state import Outbox
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.sql import load
@@ -119,17 +120,17 @@ async def apply(graph: Graph, ledger: Ledger, outbox: Outbox, progress: Progress
     log.info("rebuild.applied", anchors=total)
 
 
-async def live_owners(state: Redis, prefix: str) -> dict[Anchor, ProfileId]:
-    """Whose each anchor is in the live graph."""
+async def live_owners(state: Redis, prefix: str, *, sure: bool = False) -> dict[Anchor, ProfileId]:
+    """Whose each anchor is in the live graph; in the surer view if `sure`."""
     start = Keys(prefix).owner(b"")
     owners: dict[Anchor, ProfileId] = {}
     found: list[bytes] = []
     async for key in state.scan_iter(match=keys.glob(start), count=2_000):
         found.append(key)
         if len(found) >= 2_000:
-            owners |= await _read_owners(state, found, len(start))
+            owners |= await _read_owners(state, found, len(start), sure=sure)
             found.clear()
-    return owners | await _read_owners(state, found, len(start))
+    return owners | await _read_owners(state, found, len(start), sure=sure)
 
 
 def compare(live: Mapping[Anchor, ProfileId], ledger: Ledger, policy: Policy) -> Comparison:
@@ -206,8 +207,9 @@ async def _device_pages(warehouse: Warehouse) -> AsyncIterator[tuple[Any, ...]]:
         place = dict(zip(place, rows[-1][:3], strict=True))
 
 
-async def _read_owners(state: Redis, found: list[bytes], start: int) -> dict[Anchor, ProfileId]:
+async def _read_owners(state: Redis, found: list[bytes], start: int, *, sure: bool) -> dict[Anchor, ProfileId]:
     if not found:
         return {}
     owners = zip(found, await state.mget(found), strict=True)
-    return {key[start:]: owner for key, owner in owners if isinstance(owner, bytes) and len(key) == start + ANCHOR}
+    whole = {key[start:]: owner for key, owner in owners if isinstance(owner, bytes) and len(key) == start + ANCHOR}
+    return {anchor: owner[-ID:] if sure else owner[:ID] for anchor, owner in whole.items()}

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from cdp.anchors import ID
 from cdp.clock import LATEST
 from identity.dedupe import Taken
 from identity.extract import Extracted
@@ -49,7 +50,7 @@ class Recall:
         where, start = self._graph.where, self._graph.where.owner(b"")
         found: Any = await self._graph.state.mget([where.changes, *[start + anchor for anchor in asked]])
         self._compare(int(found[0] or 0))
-        return {anchor: profile for anchor, profile in zip(asked, found[1:], strict=True) if profile is not None}
+        return {anchor: owner[:ID] for anchor, owner in zip(asked, found[1:], strict=True) if owner is not None}
 
     def news(self, said: Iterable[tuple[Taken, Extracted]], known: Mapping[Anchor, ProfileId]) -> Facts:
         """What events say that the graph may not know. `known`: what `profiles` said of their anchors."""

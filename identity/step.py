@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from identity.facts import Cause, Facts, Visit
 from identity.keys import Slice
 from identity.links import Link, Refusal
 from identity.observations import Anchor, session_anchor
-from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed
+from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed, sure_id
 from identity.view import View
 
 LATEST = 2**63
@@ -37,6 +37,7 @@ class Person:
     heir: Heir = NO_HEIR
     links: list[Link] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    parts: list[list[Anchor]] = field(default_factory=list)  # the people of the surer view, where there are several
     claimed: list[ProfileId] = field(default_factory=list)  # anonymous profiles whose sessions are all this person's
     id: ProfileId = b""
     since: int = 0
@@ -101,6 +102,8 @@ class Step:
         self._fresh_on: dict[str, list[Visit]] = defaultdict(list)
         self._settled: set[str] = set()  # devices on which what is new decides about nothing but itself
         self._person: dict[Anchor, Person] = {}
+        self._apart: dict[Anchor, ProfileId] = {}  # of observations that are another person in the surer view
+        self._bound: dict[Anchor, Anchor] = {}  # the observation by which a session is somebody's
 
     async def plan(self, version: Callable[[], Awaitable[int]]) -> bool:
         """Work out what the facts change, under a new version. Returns False when they change nothing."""
@@ -119,6 +122,21 @@ class Step:
             return person.id
         owner = self.sessions.get(anchor)
         return self.id_of(owner) if owner is not None else self.held(anchor) or anchor
+
+    def owner_of(self, anchor: Anchor) -> tuple[ProfileId, ProfileId]:
+        """The profile of an anchor after the step, and the person in the surer view."""
+        return self.profile_of(anchor), self.sure_of(anchor)
+
+    def sure_of(self, anchor: Anchor) -> ProfileId:
+        """The person of an anchor in the surer view after the step: the profile, or a part of it."""
+        if anchor in self._person or anchor in self.sessions:
+            binder = self._bound.get(anchor)
+            return self._apart.get(anchor) or (self.sure_of(binder) if binder else self.profile_of(anchor))
+        return self.held_surely(anchor) or self.profile_of(anchor)
+
+    def held_surely(self, anchor: Anchor) -> ProfileId | None:
+        """The person of an anchor in the surer view so far."""
+        return self.view.sure.get(anchor) or self.held(anchor)
 
     def held(self, anchor: Anchor) -> ProfileId | None:
         """The profile of an anchor so far."""
@@ -192,6 +210,10 @@ class Step:
                 self._person[link.left].links.append(link)
             for refusal in found.refusals:
                 self._person[refusal.left].refusals.append(refusal)
+            for group in found.sure:
+                self._person[group[0]].parts.append(group)
+        for person in self.persons:
+            self._tell_apart(person)
         held = {anchor: profile for anchor in self._person if (profile := self.held(anchor)) is not None}
         await self.view.read(profiles=set(held.values()))
         seen = {anchor: self.view.observations[anchor].first_seen for anchor in self._person}
@@ -201,6 +223,15 @@ class Step:
         ):
             person.heir = heir
             person.id = heir.kept or b""
+
+    def _tell_apart(self, person: Person) -> None:
+        """In the surer view the part that is known longest is the profile; the others have ids of their own."""
+        if len(person.parts) < 2:
+            return
+        first = self._founding(person.anchors)[1]
+        for part in person.parts:
+            if first not in part:
+                self._apart.update(dict.fromkeys(part, sure_id(self._founding(part)[1])))
 
     def _who(self, anchor: Anchor) -> Owner:
         """The person an observation belongs to after the step."""
@@ -262,9 +293,13 @@ class Step:
         return not self.again and len(before - {None}) > self.policy.limit < len(after)
 
     def _moved(self) -> list[Anchor]:
-        """The known observations whose profile changes."""
+        """The known observations whose profile changes, or who they are in the surer view."""
         known = (anchor for anchor in self._person if anchor not in self.view.added)
-        return [anchor for anchor in known if self.again or self.held(anchor) != self._person[anchor].heir.kept]
+        return [anchor for anchor in known if self.again or self._moves(anchor)]
+
+    def _moves(self, anchor: Anchor) -> bool:
+        kept = self._person[anchor].heir.kept
+        return self.held(anchor) != kept or self.view.sure.get(anchor) != self._apart.get(anchor)
 
     def _everyone(self, device: str) -> list[Anchor]:
         """Every observation made on the device, up to one more than the policy believes of few users."""
@@ -303,8 +338,28 @@ class Step:
             self.nobodies.append(nobody)
             self.sessions.update(dict.fromkeys(nobody.sessions, nobody))
         owners = {sessions[period]: self._who(anchor) for period, anchor in bound.items() if anchor is not None}
+        self._bind_surely(device, bound, sessions)
         self.sessions.update(owners)
         self._claim(owners, remaining)
+
+    def _bind_surely(self, device: str, bound: Mapping[int, Anchor | None], sessions: Mapping[int, Anchor]) -> None:
+        """In the surer view a session is whose sign-in is near; else the device's only user's, if that is one person.
+
+        Where the only user is likely one person and surely several, it is nobody's.
+        """
+        near = bind(bound, _signins(self._slices(device)), Users())
+        several = len({self._surely(anchor) for anchor in self._everyone(device)}) > 1
+        for period, anchor in bound.items():
+            if anchor is None:
+                continue
+            if near[period] is None and several:
+                self._apart[sessions[period]] = sure_id(sessions[period])
+            else:
+                self._bound[sessions[period]] = anchor
+
+    def _surely(self, anchor: Anchor) -> Hashable:
+        """Whose an observation is in the surer view after the step, before profiles have ids."""
+        return (self._person[anchor], self._apart.get(anchor)) if anchor in self._person else self.held_surely(anchor)
 
     def _is_crowds(self, device: str) -> bool:
         return device in self.view.partly and device not in self._settled
@@ -373,13 +428,13 @@ class Step:
         self.merges += [Merge(person.id, profile, person) for profile in gone]
         records = (self.view.profiles.get(profile) for profile in (person.id, *gone))
         known = [record.since for record in records if record]
-        person.since = min(known) if known else self._founding(person)[0]
+        person.since = min(known) if known else self._founding(person.anchors)[0]
 
-    def _founding(self, person: Person) -> tuple[int, Anchor]:
-        return min((self.view.observations[anchor].first_seen, anchor) for anchor in person.anchors)
+    def _founding(self, anchors: Iterable[Anchor]) -> tuple[int, Anchor]:
+        return min((self.view.observations[anchor].first_seen, anchor) for anchor in anchors)
 
     def _founder(self, owner: Person | Nobody) -> Anchor:
-        return self._founding(owner)[1] if isinstance(owner, Person) else owner.founder
+        return self._founding(owner.anchors)[1] if isinstance(owner, Person) else owner.founder
 
 
 def _signins(slices: Mapping[int, Slice]) -> dict[int, list[SignIn]]:

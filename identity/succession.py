@@ -50,6 +50,11 @@ def succeed(
     return heirs
 
 
+def sure_id(founder: Anchor) -> ProfileId:
+    """The id, in the surer view, of a part of a profile that did not found it, by the part's oldest anchor."""
+    return uuid5(NAMESPACE_OID, f"sure:{to_text(founder)}").bytes
+
+
 def another_id(anchor: Anchor, version: int) -> ProfileId:
     """An id for a profile whose founding anchor's id is taken."""
     return uuid5(NAMESPACE_OID, f"{to_text(anchor)}@{version}").bytes

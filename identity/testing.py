@@ -32,11 +32,36 @@ def people(facts: Facts, policy: Policy, ties: Collection[Tie] = ()) -> Partitio
     """Who is one person with whom: observations and sessions, by reading the rules word for word."""
     groups = clusters(facts.observations, policy, ties)
     person = {anchor: group for group in groups for anchor in group}
+    return _with_sessions(facts, groups, {a: owner for a, (owner, _) in _owners(facts, person, policy).items()})
+
+
+def sure_people(facts: Facts, policy: Policy, ties: Collection[Tie] = ()) -> Partition:
+    """The same in the surer view."""
+    if policy.evidence is None:
+        return people(facts, policy, ties)
+    found = partition(facts.observations, policy, Ties(ties))
+    person = {anchor: frozenset(group) for group in found.clusters for anchor in group}
+    surely = {anchor: frozenset(group) for group in found.sure for anchor in group}
+    owners: dict[Anchor, Any] = {}
+    for session, (owner, alone) in _owners(facts, person, policy).items():
+        device = next(visit.device for visit in facts.visits.values() if visit.anchor == session)
+        users = {surely[v.anchor] for v in facts.visits.values() if v.device == device and not v.session}
+        owners[session] = session if alone and len(users) > 1 else owner
+    return _with_sessions(facts, frozenset(surely.values()), owners)
+
+
+def _with_sessions(facts: Facts, groups: Partition, owners: Mapping[Anchor, Any]) -> Partition:
+    group_of: dict[Any, frozenset[Anchor]] = {anchor: group for group in groups for anchor in group}
     parts: dict[Any, set[Anchor]] = {group: set(group) for group in groups}
-    for visit in facts.visits.values():
-        if visit.session:
-            parts.setdefault(_session_owner(visit, facts, person, policy), set()).add(visit.anchor)
+    for session, owner in owners.items():
+        parts.setdefault(group_of.get(owner, owner), set()).add(session)
     return frozenset(map(frozenset, parts.values()))
+
+
+def _owners(facts: Facts, person: Mapping[Anchor, frozenset[Anchor]], policy: Policy) -> dict[Anchor, tuple[Any, bool]]:
+    """Each session's owner: an observation or whatever stands for nobody; and whether it is the device's only user."""
+    sessions = (visit for visit in facts.visits.values() if visit.session)
+    return {visit.anchor: _session_owner(visit, facts, person, policy) for visit in sessions}
 
 
 def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: Collection[Tie] = ()) -> Partition:
@@ -51,10 +76,10 @@ def clusters(observations: Mapping[Anchor, Observation], policy: Policy, ties: C
     return frozenset(_clusters(observations, policy, ties, generic, policy.ranks))
 
 
-async def live(state: Redis, prefix: str) -> Partition:
-    """The partition that a graph in the state holds."""
+async def live(state: Redis, prefix: str, *, sure: bool = False) -> Partition:
+    """The partition that a graph in the state holds, in the surer view if `sure`."""
     found: dict[ProfileId, set[Anchor]] = {}
-    for anchor, profile in (await live_owners(state, prefix)).items():
+    for anchor, profile in (await live_owners(state, prefix, sure=sure)).items():
         found.setdefault(profile, set()).add(anchor)
     return frozenset(map(frozenset, found.values()))
 
@@ -116,17 +141,19 @@ def _event(rng: random.Random, users: int, number: int, hours: float) -> Facts:
     return facts
 
 
-def _session_owner(visit: Visit, facts: Facts, person: Mapping[Anchor, frozenset[Anchor]], policy: Policy) -> Any:
+def _session_owner(
+    visit: Visit, facts: Facts, person: Mapping[Anchor, frozenset[Anchor]], policy: Policy
+) -> tuple[Any, bool]:
     signins = [v for v in facts.visits.values() if v.device == visit.device and not v.session]
     for period in (visit.period, visit.period + 1):
         if closing := [v for v in signins if v.period == period]:
-            return person[min((v.at, v.anchor) for v in closing)[1]]
+            return min((v.at, v.anchor) for v in closing)[1], False
     users = {person[v.anchor] for v in signins}
     if len(users) > policy.limit or len({v.anchor for v in signins}) > policy.observations_per_value:
-        return visit.anchor
+        return visit.anchor, False
     if before := [v for v in signins if v.period == visit.period - 1]:
-        return person[max((v.at, v.anchor) for v in before)[1]]
-    return next(iter(users)) if len(users) == 1 else visit.device
+        return max((v.at, v.anchor) for v in before)[1], False
+    return (min(v.anchor for v in signins), True) if len(users) == 1 else (visit.device, False)
 
 
 def _clusters(

@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.asyncio.client import Pipeline
 
+from cdp.anchors import ID
 from identity import keys
 from identity.cluster import fitting, whole_of
 from identity.evidence import BLOCK
@@ -101,6 +102,7 @@ class View:
         self._divisible = divisible
         self.observations: dict[Anchor, Observation] = {}
         self.owners: dict[Anchor, ProfileId] = {}
+        self.sure: dict[Anchor, ProfileId] = {}  # of those who are another person in the surer view
         self.profiles: dict[ProfileId, Profile | None] = {}
         self.slices: dict[str, dict[int, Slice]] = {}
         self.everyone: dict[str, list[Anchor]] = {}
@@ -440,7 +442,9 @@ class View:
 
     def _take_owner(self, anchor: Anchor, found: bytes | None) -> None:
         if found is not None:
-            self.owners[anchor] = found
+            self.owners[anchor] = found[:ID]
+            if len(found) > ID:
+                self.sure[anchor] = found[ID:]
 
     def _take_posting(self, value: Value, found: bytes | None) -> None:
         stored, added = keys.anchors(found), self._postings.get(value, ())

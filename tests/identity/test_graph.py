@@ -19,11 +19,12 @@ from identity.evidence import OBSERVED, Evidence
 from identity.facts import Cause, Facts, Visit
 from identity.graph import Graph
 from identity.matching.limits import Limits
+from identity.matching.linker import Views
 from identity.matching.model import assumed_model
 from identity.observations import Observation, anchor_of, session_anchor, to_text
 from identity.policy import Policy
 from identity.rebuild import live_owners
-from identity.testing import live, people, together, world
+from identity.testing import live, people, sure_people, together, world
 from identity.ties import OBSERVATION, Tie, Ties, tie
 from tests.identity.conftest import MakeGraph
 
@@ -97,6 +98,33 @@ async def test_order_batches_and_repetition_make_no_difference(
         await graph.add(together(order[:size]), outbox)
         del order[:size]
     assert await live(state, prefix) == people(together(facts), replace(Policy(), **policy))
+    assert await live(state, prefix, sure=True) == sure_people(together(facts), replace(Policy(), **policy))
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_the_ledger_tells_both_views(
+    seed: int, make_graph: MakeGraph, state: Redis, prefix: str, outbox: Outbox
+) -> None:
+    """Whose an anchor is by the last assignment on the ledger is whose it is in the state, in each view."""
+    rng = random.Random(seed)
+    policy = policy_of(rng) | {"evidence": Evidence(MODEL, views=Views(0.5, 0.99))}
+    facts = world(seed, 80, users=rng.choice([3, 8]))
+    graph = make_graph(**policy)
+    for start in range(0, len(facts), 5):
+        await graph.add(together(facts[start : start + 5]), outbox)
+    for made in some_ties(rng, together(facts)):
+        await graph.tie(made, ME, outbox)
+    told = [change for change in await changes(outbox) if isinstance(change, AnchorAssigned)]
+    last: dict[str, AnchorAssigned] = {}
+    for change in told:
+        before = last.get(change.anchor_id)
+        assert change.previous_id == (before.profile_id if before else "")
+        assert change.previous_sure == (before.sure if before else "")
+        last[change.anchor_id] = change
+    likely, surely = [await live_owners(state, prefix, sure=sure) for sure in (False, True)]
+    assert {a: change.profile_id for a, change in last.items()} == {to_text(a): to_text(o) for a, o in likely.items()}
+    assert {a: change.sure for a, change in last.items()} == {to_text(a): to_text(o) for a, o in surely.items()}
+    assert set(likely.values()) <= set(surely.values())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -149,6 +177,7 @@ async def test_company_makes_no_difference(
         assert await make_graph(**policy).untie(made, ME, outbox)
     remaining = set(ties) - set(taken_back)
     assert await live(state, prefix) == people(together(facts), replace(Policy(), **policy), remaining)
+    assert await live(state, prefix, sure=True) == sure_people(together(facts), replace(Policy(), **policy), remaining)
 
 
 async def process(graph: Graph, outbox: Outbox, facts: Sequence[Facts], ties: Sequence[Tie], seed: int) -> None:
