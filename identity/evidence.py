@@ -33,7 +33,8 @@ BLOCK: Final = "~"  # the reserved type of blocking keys that are no identifier;
 OBSERVED = Schema(tuple(field for field in CUSTOMERS if field.kind != "device"), profiles=True)
 OTHER = "card"  # the role of identifiers that the model does not know, as far as it says whether they are generic
 VIEWS, LIMITS = Views(), Limits()
-MEMORY = 1 << 17  # readings remembered; when there are more, all are forgotten
+MEMORY = 1 << 17  # names and dates remembered
+READINGS = 1 << 15  # observations remembered, and four times as many weights; when there are more, all are forgotten
 MOST_OF_A_TYPE = 4  # values of one field that are looked at
 DIGEST = 8  # bytes of a blocking key
 
@@ -41,10 +42,16 @@ Known = tuple[tuple[str, ...], ...]
 
 
 class Reading(NamedTuple):
-    """What an observation says, by the schema's fields: of each field every value, in order."""
+    """What an observation says, by the schema's fields: of each field every value, in order.
+
+    `single`: the values, where no field has several. `owned`: the identifiers among them. `keys`: every key beside
+    those that it may have, whatever becomes generic.
+    """
 
     said: Known
-    single: Values | None  # the values, where no field has several
+    single: Values | None
+    owned: tuple[Value, ...] = ()
+    keys: frozenset[Value] = frozenset()
 
     def values(self, schema: Schema, generic: Container[Value]) -> Values:
         """Of each field the first value that is not generic."""
@@ -74,22 +81,35 @@ class Evidence:
         self._own = [place for place, field in enumerate(fields) if not field.role.shared and place != self._name]
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
         self._readings: dict[Anchor, Reading] = {}
+        self._weights: dict[tuple[Anchor, Anchor], tuple[Values, Values, float]] = {}
 
     def read(self, anchor: Anchor, observation: Observation) -> Reading:
         """What an observation says."""
         known = self._readings.get(anchor)
         if known is None:
-            if len(self._readings) >= MEMORY:
+            if len(self._readings) >= READINGS:
                 self._readings.clear()
-            known = self._readings[anchor] = reading(self.schema, observation)
+            bare = reading(self.schema, observation)
+            owned = tuple((name, text) for place, name in self._owned for text in bare.said[place])
+            known = self._readings[anchor] = bare._replace(owned=owned, keys=frozenset(self._postings(bare)))
         return known
+
+    def weigh(self, one: Anchor, other: Anchor, left: Values, right: Values) -> float:
+        """What speaks for two observations being one person, in bits, by values of theirs."""
+        known = self._weights.get((one, other))
+        if known is not None and known[0] is left and known[1] is right:
+            return known[2]
+        if len(self._weights) >= 4 * READINGS:
+            self._weights.clear()
+        bits = self.scorer.weigh(left, right)
+        self._weights[one, other] = left, right, bits
+        return bits
 
     def owned(self, values: Values) -> list[Value]:
         """The identifiers among values."""
         return [(name, text) for place, name in self._owned if (text := values[place]) is not None]
 
-    def postings(self, known: Reading) -> list[Value]:
-        """Every key beside its identifiers that an observation may have, whatever becomes generic."""
+    def _postings(self, known: Reading) -> list[Value]:
         if known.single is not None:
             return self.blocks(known.single)
         chosen: Iterator[Values] = product(*(said or (None,) for said in known.said))

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CHUNK = 200  # anchors per transaction
+CHUNK, CHUNK_WEIGHED = 200, 50  # anchors per transaction, by rules and by evidence
 REMEMBERED = 20_000  # observations that a process keeps at hand
 STUBBORN = 4  # attempts before a transaction is made smaller
 ATTEMPTS = 60
@@ -83,7 +83,7 @@ class Graph:
         outbox. Raises `TransientError` when the state is away or too busy.
         """
         profiles: dict[Anchor, ProfileId] = {}
-        for chunk in facts.chunks(CHUNK):
+        for chunk in facts.chunks(CHUNK if self.policy.evidence is None else CHUNK_WEIGHED):
             profiles |= await self._add(chunk, outbox, again=again)
         return profiles
 

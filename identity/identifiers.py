@@ -223,7 +223,9 @@ class Identifiers:
 
     def blocks(self, value: Value) -> bool:
         """Whether the settings say that this identifies nobody."""
-        return any(name in ("", value[0]) and pattern.fullmatch(value[1]) for name, pattern in self._blocked)
+        return bool(self._blocked) and any(
+            name in ("", value[0]) and pattern.fullmatch(value[1]) for name, pattern in self._blocked
+        )
 
 
 def scalar(raw: Any) -> str:

@@ -56,6 +56,7 @@ for number, key in ipairs(KEYS) do
 end
 return answers
 """
+SEVERAL = 4  # how many times as much is read at once, where several observations are added together
 FEW = 8  # fields of a device that are rather read at once than chosen from
 NO_DEVICES: Mapping[str, Iterable[int]] = MappingProxyType({})
 MOST_ARGUMENTS = 1_000  # of one command: a script cannot unpack many thousands
@@ -116,8 +117,7 @@ class View:
         self._generic: dict[Value, bool] = {}  # as the state has it
         self._becomes: dict[Value, bool] = {}  # of values of what is new
         self._wholes: dict[When, Whole] = {}
-        self._said: set[Value] = set()
-        self._said_by: set[Anchor] = set()
+        self._said: set[Value] = set()  # by what is new
 
     async def read(
         self,
@@ -198,6 +198,7 @@ class View:
             self._post(anchor)
 
     def _post(self, anchor: Anchor) -> None:
+        self._said.update(self.observations[anchor].identifiers)
         for key in keys_of(anchor, self.observations[anchor], self.policy):
             posting = self._postings.setdefault(key, [])
             if anchor not in posting:
@@ -209,7 +210,7 @@ class View:
 
     def is_generic(self, value: Value, when: When) -> bool:
         """Whether the value links nothing."""
-        if when is When.BEFORE or value not in self._news():
+        if when is When.BEFORE or value not in self._said:
             return self._generic.get(value, False)
         known = self._becomes.get(value)
         if known is None:
@@ -222,17 +223,9 @@ class View:
             value, [self.observations[anchor] for anchor in holders if anchor in self.observations], self.policy
         )
 
-    def _news(self) -> Collection[Value]:
-        """The values of what is new."""
-        if len(self._said_by) != len(self.added) + len(self.renewed):
-            fresh = (self.added | self.renewed) - self._said_by
-            self._said |= {value for anchor in fresh for value in self.observations[anchor].identifiers}
-            self._said_by |= fresh
-        return self._said
-
     def judgements(self) -> Iterator[tuple[Value, bool]]:
         """The values that became generic or no longer are."""
-        for value in self._news():
+        for value in self._said:
             if links(value, self.policy) and (after := self.is_generic(value, When.AFTER)) != self.is_generic(
                 value, When.BEFORE
             ):
@@ -310,7 +303,8 @@ class View:
 
     async def _parts(self, seeds: set[Anchor]) -> list[tuple[list[Anchor], int]]:
         """The components of the seeds, taken apart where they are too large."""
-        whole, complete = await self._reach(seeds, ALL, When.AFTER, self.policy.component_limit)
+        most = self.policy.component_limit * (SEVERAL if self._divisible else 1)
+        whole, complete = await self._reach(seeds, ALL, When.AFTER, most)
         if complete:
             return list(fitting(sorted(whole), self._whole(When.AFTER)))
         if self._divisible:
@@ -389,7 +383,7 @@ class View:
     def _is_telling(self, key: Value) -> bool:
         """Whether who has a key matters: unless it is too common already, or was generic and nobody new holds it."""
         return self._stored.get(key, 0) <= self.policy.most_observations(key[0]) and (
-            key in self._news() or not self._generic.get(key)
+            key in self._said or not self._generic.get(key)
         )
 
     async def _read_observations(self, anchors: Iterable[Anchor]) -> None:

@@ -69,6 +69,9 @@ class Weighed:
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
+        self._hidden = _Hidden(self.generic, policy)
+        self._met: dict[Anchor, set[Anchor]] = {}
+        self._near: dict[tuple[Anchor, int], list[Anchor]] = {}
 
     def most_together(self, rank: int) -> int:
         """How many observations a component of a rank may have."""
@@ -86,9 +89,12 @@ class Weighed:
         """What an observation says, without what is generic."""
         known = self._values.get(anchor)
         if known is None:
-            reading = self.evidence.read(anchor, self.content[anchor])
-            hidden = _Hidden(self.generic, self.policy)
-            known = self._values[anchor] = reading.values(self.evidence.schema, hidden)
+            reading, hidden = self.evidence.read(anchor, self.content[anchor]), self._hidden
+            if reading.single is None or any(value in hidden for value in reading.owned):
+                known = reading.values(self.evidence.schema, hidden)
+            else:
+                known = reading.single
+            self._values[anchor] = known
         return known
 
     def weigh(self, one: Anchor, other: Anchor) -> float:
@@ -96,7 +102,8 @@ class Weighed:
         pair = (one, other) if one < other else (other, one)
         known = self._weights.get(pair)
         if known is None:
-            known = self._weights[pair] = self.evidence.scorer.weigh(self.values(one), self.values(other))
+            left, right = map(self.values, pair)
+            known = self._weights[pair] = self.evidence.weigh(*pair, left, right)
         return known
 
     def meets(self, anchor: Anchor) -> set[Anchor]:
@@ -104,6 +111,8 @@ class Weighed:
 
         Everybody with one person's value meets the first few of them, in the order of anchors.
         """
+        if (known := self._met.get(anchor)) is not None:
+            return known
         evidence, values = self.evidence, self.values(anchor)
         found: set[Anchor] = set()
         for value in evidence.owned(values):
@@ -116,6 +125,7 @@ class Weighed:
             if len(holders) <= evidence.limits.bucket:
                 found.update(one for one in holders if one in self.content and key in self.blocks(one))
         found.discard(anchor)
+        self._met[anchor] = found
         return found
 
     def names(self, value: Value) -> Counter[str]:
@@ -131,8 +141,8 @@ class Weighed:
         """The blocking keys of what an observation says, but for its identifiers."""
         known = self._blocks.get(anchor)
         if known is None:
-            values = self.values(anchor)
-            known = frozenset(self.evidence.blocks(values))
+            reading, values = self.evidence.read(anchor, self.content[anchor]), self.values(anchor)
+            known = reading.keys if values is reading.single else frozenset(self.evidence.blocks(values))
             self._blocks[anchor] = known
         return known
 
@@ -143,7 +153,11 @@ class Weighed:
 
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one."""
-        return (other for other in self._beside(anchor, rank) if other in self.content)
+        known = self._near.get((anchor, rank))
+        if known is None:
+            found = dict.fromkeys(other for other in self._beside(anchor, rank) if other in self.content)
+            known = self._near[anchor, rank] = list(found)
+        return iter(known)
 
     def _beside(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         if rank >= ASSERTED:
@@ -213,7 +227,7 @@ class _Index(dict[Value, list[Anchor]]):
     def __init__(self, content: Content, evidence: Evidence, policy: Policy) -> None:
         super().__init__(holders_of(content, policy))
         for anchor, observation in content.items():
-            for key in evidence.postings(evidence.read(anchor, observation)):
+            for key in evidence.read(anchor, observation).keys:
                 self.setdefault(key, []).append(anchor)
 
     def __missing__(self, key: Value) -> list[Anchor]:
@@ -275,9 +289,8 @@ class _Growth:
         return True
 
     def _agglomerate(self) -> None:
-        trees = dict(enumerate(self._forest.trees))
-        said = {(one, other): self._said(trees[one], trees[other]) for one, other in combinations(trees, 2)}
-        near = {pair: self._nearness(trees, pair, one) for pair, one in said.items()}
+        trees, said = dict(enumerate(self._forest.trees)), dict[tuple[int, int], Profiles]()
+        near = {pair: self._nearness(trees, pair, said) for pair in combinations(trees, 2)}
         while near:
             pair = max(near, key=lambda pair: (near[pair], -pair[0], -pair[1]))
             bits = near[pair]
@@ -294,19 +307,30 @@ class _Growth:
             for third in trees:
                 if third != one:
                     kept, gone = _ordered(one, third), _ordered(other, third)
-                    said[kept] = said[kept].also(said.pop(gone))
+                    mine, theirs = said.pop(kept, None), said.pop(gone, None)
+                    said[kept] = mine.also(theirs) if mine and theirs else self._said(trees[kept[0]], trees[kept[1]])
                     del near[gone]
-                    near[kept] = self._nearness(trees, kept, said[kept])
+                    near[kept] = self._nearness(trees, kept, said)
 
     def _contradiction(self, said: Profiles) -> str:
         """Why two clusters may be a household rather than one person."""
         return HOUSEHOLD if self._evidence.contradicts(said.pattern) else ""
 
-    def _nearness(self, trees: Mapping[int, Tree], pair: tuple[int, int], said: Profiles) -> float:
-        """What speaks for two clusters being one person, in bits."""
-        if said.bits >= self._evidence.likely and (shared := self._evidence.identified(said.pattern)):
-            return min(said.bits, self._claim(trees[pair[0]], trees[pair[1]], shared))
-        return said.bits
+    def _nearness(
+        self, trees: Mapping[int, Tree], pair: tuple[int, int], said: dict[tuple[int, int], Profiles]
+    ) -> float:
+        """What speaks for two clusters being one person, in bits; what they say as wholes is kept in `said`."""
+        one, other = trees[pair[0]], trees[pair[1]]
+        if len(one.anchors) == len(other.anchors) == 1:
+            bits = self._whole.weigh(one.anchors[0], other.anchors[0])
+            if bits < self._evidence.likely:
+                return bits
+        both = said.get(pair)
+        if both is None:
+            both = said[pair] = self._said(one, other)
+        if both.bits >= self._evidence.likely and (shared := self._evidence.identified(both.pattern)):
+            return min(both.bits, self._claim(one, other, shared))
+        return both.bits
 
     def _claim(self, one: Tree, other: Tree, shared: Iterable[int]) -> float:
         """How likely it is, in bits, that who has no name is the one among a value's users whom the other names.
