@@ -14,6 +14,8 @@ from cdp.forms.letters import fold
 from identity.identifiers import scalar
 
 LONGEST = 300
+WHOLE_NAME = ("name", "fullName", "full_name", "displayName")
+GIVEN_NAME, FAMILY_NAME = ("firstName", "first_name"), ("lastName", "last_name")
 BIRTHDAY = ("birthday", "birthDate", "birth_date", "dateOfBirth", "date_of_birth", "dob")
 GENDERS = {
     **dict.fromkeys(("m", "male", "man", "nam", "nam gioi", "ong", "mr", "anh"), "male"),
@@ -27,6 +29,8 @@ ADDRESS = {
     "postal_code": ("postalCode", "postal_code", "zip", "zipcode"),
     "country": ("country", "country_code", "countryCode"),
 }
+# The traits that are read here.
+TRAITS = (*WHOLE_NAME, *GIVEN_NAME, *FAMILY_NAME, *BIRTHDAY, "gender", "address")
 
 
 def attributes(traits: Mapping[str, Any], region: str = "VN") -> dict[str, str]:
@@ -40,9 +44,9 @@ def attributes(traits: Mapping[str, Any], region: str = "VN") -> dict[str, str]:
 
 
 def _name(traits: Mapping[str, Any]) -> str | None:
-    whole = _text(_first(traits, "name", "fullName", "full_name", "displayName"))
+    whole = _text(_first(traits, *WHOLE_NAME))
     if not whole:
-        parts = (_first(traits, "firstName", "first_name"), _first(traits, "lastName", "last_name"))
+        parts = (_first(traits, *GIVEN_NAME), _first(traits, *FAMILY_NAME))
         whole = " ".join(part for part in map(_text, parts) if part)
     return names.canonical(whole)
 

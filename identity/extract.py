@@ -19,9 +19,10 @@ from cdp.enrichers import Enrichers
 from cdp.forms.traces import is_personal
 from cdp.records import EMPTY_OBJECT, NOTHING, RawBatch, RawEvent
 from cdp.soundness import flaw
+from identity.attributes import TRAITS
 from identity.attributes import attributes as described_by
 from identity.identifiers import Identifiers, Value, scalar, type_of
-from identity.observations import Anchor, Observation, anchor_of, session_anchor
+from identity.observations import DAY, SESSION, Anchor, Observation, anchor_of, session_anchor
 from identity.policy import ALIASED, PERIOD, Policy
 
 # A sender's clock further off than this is not merely unset by a little: its times are believed only in relation to
@@ -43,7 +44,14 @@ NO_ENRICHERS = Enrichers()
 PERSONAL = (b'"traits"', b'"externalIds"', b'"device"', b'"groupId"')
 # Marks of a context that was made where the person is: only there is the sender's address the person's.
 CLIENTS = (b'"userAgent"', b'"direct"')
+# Marks of one that may have been made there: SDKs of apps leave the others out.
+NEAR = (*CLIENTS, b'"page"', b'"screen"', b'"device"', b'"os"')
 PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
+# Traits that speak of a person, though it may be to say that nobody is known (`Khách lẻ`).
+SPEAKING = (*TRAITS, "email", *PHONES)
+CONTACTS = ("email", "phone")
+# Attributes that tell people apart; the others are shared by very many.
+TELLING = frozenset(("name", "birthday", "street"))
 
 
 class Context(Struct, rename="camel"):
@@ -64,7 +72,8 @@ class Named(Struct):
 class Extracted(NamedTuple):
     """An event, ready to be resolved. `observation` is None for anonymous activity; `device` is `type:value` or empty.
 
-    `previous` is the device that an alias call may have meant. A group's traits are its `properties`.
+    Who is described, but not identified, binds no device. `previous` is the device that an alias call may have meant. A
+    group's traits are its `properties`.
     """
 
     at: int
@@ -91,12 +100,17 @@ class Refused(NamedTuple):
 
 
 class Person(NamedTuple):
-    """What an event says of a person; `anchor` and `identifiers` are empty when it names nobody."""
+    """What an event says of a person. `identifiers` are empty when it names nobody; `speaks`: it does of somebody.
+
+    `vague`: all that tells who it is, is one telephone or mailbox.
+    """
 
     anchor: Anchor
     identifiers: tuple[Value, ...]
     attributes: dict[str, str]
     traits: Raw
+    speaks: bool
+    vague: bool
 
 
 NOBODY = Context()
@@ -154,12 +168,11 @@ class Extractor:
         device = self._device(anonymous_id, inner.device)
         at = event_time(event, batch)
         period = at // self._session
-        if person.identifiers:
-            anchor, attributes = person.anchor, person.attributes
-            if self._policy.limits_within and len(person.identifiers) > 1:
-                attributes = attributes | {PERIOD: self._policy.period_of(at)}
-                anchor = anchor_of(person.identifiers, attributes)
-            observation = Observation(person.identifiers, attributes, batch.received_at, batch.source)
+        said = self._said(person, at, device if device and _is_elsewhere(event, context) else "")
+        if said is not None:
+            anchor = person.anchor if said is person.attributes else anchor_of(person.identifiers, said)
+            observation = Observation(person.identifiers, said, batch.received_at, batch.source)
+            device = device if person.identifiers else ""
         elif device:
             anchor, observation = session_anchor(device, period), None
         else:
@@ -183,6 +196,22 @@ class Extractor:
             person.traits,
         )
 
+    def _said(self, person: Person, at: int, elsewhere: str) -> dict[str, str] | None:
+        """What is said of a person: the attributes, and when and where, as far as that matters. None if nothing is.
+
+        `elsewhere`: a device that is not the person's own, and on which many may be spoken of.
+        """
+        if person.identifiers:
+            if person.vague and elsewhere:
+                return person.attributes | {DAY: clock.to_text(at)[:10]}
+            if self._policy.limits_within and len(person.identifiers) > 1:
+                return person.attributes | {PERIOD: self._policy.period_of(at)}
+            return person.attributes
+        if person.speaks and elsewhere:
+            begun = clock.to_text(at // self._session * self._session)
+            return person.attributes | {SESSION: f"{elsewhere} {begun}"}
+        return None
+
     def _person_of(self, event: RawEvent, inner: Context, user_id: str, previous: str) -> Person:
         own = _filled(bytes(event.traits)) if event.type == "identify" else EMPTY
         nested, external = _filled(bytes(inner.traits)), bytes(inner.external_ids)
@@ -194,8 +223,10 @@ class Extractor:
         traits = _any_object(raw)
         found = self._of_account(user_id, previous) | self._of_traits(traits) | self._of_external(external)
         identifiers = tuple(sorted(sorted(found, key=self._strength)[:MOST_IDENTIFIERS]))
-        described = described_by(traits, self._identifiers.region) if identifiers else {}
-        return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw))
+        described = described_by(traits, self._identifiers.region)
+        speaks = any(traits.get(name) for name in SPEAKING)
+        vague = len(identifiers) == 1 and identifiers[0][0] in CONTACTS and not TELLING & described.keys()
+        return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw), speaks, vague)
 
     def _strength(self, value: Value) -> tuple[tuple[int, str], Value]:
         return self._policy.order_of(value[0]), value
@@ -233,6 +264,11 @@ class Extractor:
         if value is None and isinstance(device, dict):
             value = self._identifiers.read("device_id", scalar(device.get("id")))
         return f"{value[0]}:{value[1]}" if value else ""
+
+
+def _is_elsewhere(event: RawEvent, context: bytes) -> bool:
+    """Whether it tells what somebody did, and not from where they are: a till's sale, a call that an agent logs."""
+    return event.type == "track" and not any(mark in context for mark in NEAR)
 
 
 def event_time(event: RawEvent, batch: RawBatch) -> int:

@@ -1,7 +1,9 @@
 """Generic values: what so many people share that it says nothing of who somebody is (a hotline, a cashier's number).
 
 How often a value is seen is no test, for a loyal customer is seen often; what counts is how many *different people* its
-observations speak of: distinct ids that are issued to one person, or names that cannot be one person's.
+observations speak of: distinct ids that are issued to one person, or names that cannot be one person's. Beyond a number
+of observations that say different things there is no more to be looked at; what is said again on another day is nothing
+different.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def generic_values(content: Content, policy: Policy) -> set[Value]:
 
 def is_generic(value: Value, observations: Sequence[Observation], policy: Policy) -> bool:
     """Whether the value links nothing. `observations` are all that hold it; their order makes no difference."""
-    if len(observations) > policy.most_observations(value[0]):
+    if _is_crowded(observations, policy.most_observations(value[0])):
         return True
     if policy.evidence is not None:
         given = (observation.attributes.get(NAME, "") for observation in observations)
@@ -57,6 +59,11 @@ def telling(name: str) -> frozenset[str]:
     """The words of a name, folded, that tell people apart; none when it has none."""
     found = names.read(name)
     return found.telling if found else frozenset()
+
+
+def _is_crowded(observations: Sequence[Observation], most: int) -> bool:
+    """Whether they say more different things than that."""
+    return len(observations) > most and len({observation.on_any_day for observation in observations}) > most
 
 
 def _issued(observations: Sequence[Observation], own: str) -> set[str]:

@@ -4,12 +4,16 @@ An anchor is a pure function of the event, so every process and every replay fin
 
     identity-bearing content ─► observation anchor = hash of the content
     anonymous activity       ─► session anchor     = hash of (device, slice of time)
+
+What a till or an agent says of customers may fit many of them: `Nguyễn Lan`, or a telephone alone, which may be the
+shop's own. So that not everybody becomes one anchor, `SESSION` or `DAY` is part of such content.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -19,6 +23,11 @@ from identity.identifiers import Value
 
 Anchor = bytes  # 16 of them
 ANCHOR = 16
+
+# The attribute of who is described and not identified: the device that is not theirs, and the slice of time.
+SESSION: Final = "session"
+# The attribute of who is known by one telephone or mailbox alone, where that may be another's: the day in UTC.
+DAY: Final = "day"
 
 _content = msgspec.json.Encoder().encode
 
@@ -35,6 +44,11 @@ class Observation(Struct, array_like=True, frozen=True, gc=False):
     def anchor(self) -> Anchor:
         """The id of the content."""
         return anchor_of(self.identifiers, self.attributes)
+
+    @property
+    def on_any_day(self) -> Anchor:
+        """The id of what is said, the same for all days on which it is said."""
+        return anchor_of(self.identifiers, {name: text for name, text in self.attributes.items() if name != DAY})
 
 
 def anchor_of(identifiers: Iterable[Value], attributes: Mapping[str, str]) -> Anchor:

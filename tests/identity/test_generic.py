@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.generic import is_generic, people, telling
-from identity.observations import Observation
+from identity.observations import DAY, Observation
 from identity.policy import Policy
 
 PHONE = ("phone", "+84905123456")
@@ -76,7 +76,15 @@ def test_an_account_is_believed_longer() -> None:
 
 
 def test_numbers_alone_decide_in_the_end() -> None:
-    """Beyond the policy's number of observations a contact is generic whatever they say."""
+    """Beyond the policy's number of observations a contact is generic, as soon as they say different things."""
     policy = Policy(observations_per_value=10)
-    assert not is_generic(PHONE, said(*["lan"] * 10), policy)
-    assert is_generic(PHONE, said(*["lan"] * 11), policy)
+    assert not is_generic(PHONE, said(*["lan"] * 10, also="email"), policy)
+    assert is_generic(PHONE, said(*["lan"] * 11, also="email"), policy)
+
+
+def test_a_customer_of_every_day_is_no_hotline() -> None:
+    """What is said again on another day is nothing different: a telephone is its owner's who comes every day."""
+    policy = Policy(observations_per_value=10)
+    days = [Observation((PHONE,), {DAY: f"2026-11-{day:02d}"}) for day in range(1, 29)]
+    assert not is_generic(PHONE, days + said(*["lan"] * 9, also="email"), policy)
+    assert is_generic(PHONE, days + said(*["lan"] * 10, also="email"), policy)
