@@ -54,7 +54,7 @@ from identity.keys import BY_HAND
 from identity.observations import Anchor, Observation, to_text
 from identity.people import People, Person
 from identity.policy import Policy
-from identity.simulation import simulate
+from identity.simulation import by_type, simulate
 
 log = structlog.get_logger(__name__)
 
@@ -215,7 +215,7 @@ async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown
 
 @deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
 async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
-    """What would merge and split under other limits or blocked values, or by evidence. Changes nothing."""
+    """What would merge and split under other limits, priorities or blocked values, or by evidence. Changes nothing."""
     people = [await here.people.find(*one.pair) for one in body.identifiers]
     among = {anchor for person in people for anchor in person.observations}
     found = await simulate(
@@ -468,8 +468,13 @@ def _decision(found: Decision) -> DecisionShown:
 def _tried(policy: Policy, body: SimulateBody) -> Policy:
     return replace(
         policy,
-        limits={**policy.limits, **body.limits},
+        limits={**policy.limits, **by_type(body.limits, "limits")},
         limit=body.limit or policy.limit,
+        limits_within={**policy.limits_within, **by_type(body.limits_within, "limits_within")},
+        limit_period=body.limit_period or policy.limit_period,
+        priorities=policy.priorities
+        if body.priorities is None
+        else tuple(by_type(dict.fromkeys(body.priorities, 0), "priorities")),
         observations_per_value=body.observations_per_value or policy.observations_per_value,
         identifiers=policy.identifiers.blocking(body.blocked_values),
     )
