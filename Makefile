@@ -39,7 +39,7 @@ fmt: $(VENV)/.dev ## Format the code and repair what can be repaired
 docs: $(VENV)/.dev ## Write docs/reference anew from settings, commands and routes
 	@$(BIN)/python -m tests.docs.reference
 
-bench: $(VENV)/.dev ## Measure what an event costs (ARGS=--quick for a first look)
+bench: $(VENV)/.bench ## Measure what an event costs, and how right people are (ARGS=--quick for a first look)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
 kafka-up: ## Start a real Apache Kafka from Maven's jars (needs Java and Maven)
@@ -55,6 +55,8 @@ lock: $(VENV)/.dev ## Resolve the dependencies anew into deploy/requirements
 	    --no-emit-index-url --no-emit-package streamcdp --no-header --no-annotate --output-file $$name.txt $$name.in; done
 	@cd $(LOCKS) && $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --no-deps --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate --output-file tables.txt tables.in
+	@cd $(LOCKS) && $(abspath $(BIN))/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --no-annotate --output-file splink.txt splink.in
 
 clean: ## Remove the environment and every cache; data folders stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
@@ -77,4 +79,10 @@ $(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt $(LOCKS)/tables.txt
 	@echo "Installing what tests need …"
 	@$(PIP) install --require-hashes --requirement $(LOCKS)/dev.txt
 	@$(PIP) install --require-hashes --no-deps --requirement $(LOCKS)/tables.txt
+	@touch $@
+
+# Splink, which the linker is measured beside, is no part of what tests need.
+$(VENV)/.bench: $(VENV)/.dev $(LOCKS)/splink.txt
+	@echo "Installing what is measured beside the product …"
+	@$(PIP) install --require-hashes --requirement $(LOCKS)/splink.txt
 	@touch $@

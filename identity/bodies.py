@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
+from cdp.settings import LimitPeriod
+
 PROFILE_ID = "5e0c1b7a-7d1e-4a53-9f0e-2b6f1f1d8c11"
 OTHER_ID = "0b1f4c52-93a7-4d38-8a2b-6f5f0d0f3c22"
 LINK_EXAMPLE: dict[str, Any] = {
@@ -118,13 +120,33 @@ class SimulateBody(Body):
     """Rules to try. What is left out stays as it is."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"limits": {"phone": 1}, "blocked_values": ["\\+8428.*"], "identifiers": []}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "limits": {"phone": 1},
+                    "limits_within": {"email": 2},
+                    "limit_period": "week",
+                    "priorities": ["loyalty_card", "phone"],
+                    "blocked_values": ["\\+8428.*"],
+                    "identifiers": [],
+                }
+            ]
+        }
     )
 
     limits: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
         default={}, description="Most values of a type that evidence may bring into one profile, by type."
     )
     limit: int | None = Field(None, ge=1, le=10_000, description="The same for all types that `limits` leaves out.")
+    limits_within: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        default={},
+        description="Most values of a type that evidence may bring into one profile within one `limit_period`, by "
+        "type. What was said before anybody asked counts in the period in which it was first received.",
+    )
+    limit_period: LimitPeriod | None = Field(None, description="The period of `limits_within`, in UTC.")
+    priorities: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None, max_length=100, description="Types that link before all others, the strongest first."
+    )
     observations_per_value: int | None = Field(None, ge=1, description="Above this many a shared value is generic.")
     blocked_values: list[Annotated[str, Field(max_length=500)]] = Field(
         default=[], max_length=100, description="More values that identify nobody, as regular expressions."

@@ -119,10 +119,12 @@ def _resolved(
     from rich.console import Console
     from rich.progress import Progress
 
+    from cdp import heap
     from identity import tables
     from identity.matching.columns import infer
     from identity.matching.linker import Linker, Views
 
+    heap.settle()
     started = time.process_time()
     with tables.opened(file) as table, Progress(console=Console(stderr=True), disable=out.as_json) as progress:
         sample, table = table.sampled(SAMPLE)

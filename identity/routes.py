@@ -55,7 +55,7 @@ from identity.links import Link
 from identity.observations import Anchor, Observation, from_text, to_text
 from identity.people import PROFILE, People, Person, Sighted
 from identity.policy import Policy
-from identity.simulation import simulate
+from identity.simulation import by_type, simulate
 
 log = structlog.get_logger(__name__)
 
@@ -233,7 +233,7 @@ async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown
 
 @deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
 async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
-    """What would merge and split under other limits or blocked values, or by evidence. Changes nothing."""
+    """What would merge and split under other limits, priorities or blocked values, or by evidence. Changes nothing."""
     people = [await here.people.find(*one.pair) for one in body.identifiers]
     among = {anchor for person in people for anchor in person.observations}
     found = await simulate(
@@ -491,8 +491,13 @@ def _decision(found: Decision) -> DecisionShown:
 def _tried(policy: Policy, body: SimulateBody) -> Policy:
     return replace(
         policy,
-        limits={**policy.limits, **body.limits},
+        limits={**policy.limits, **by_type(body.limits, "limits")},
         limit=body.limit or policy.limit,
+        limits_within={**policy.limits_within, **by_type(body.limits_within, "limits_within")},
+        limit_period=body.limit_period or policy.limit_period,
+        priorities=policy.priorities
+        if body.priorities is None
+        else tuple(by_type(dict.fromkeys(body.priorities, 0), "priorities")),
         observations_per_value=body.observations_per_value or policy.observations_per_value,
         identifiers=policy.identifiers.blocking(body.blocked_values),
     )

@@ -8,17 +8,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from msgspec import structs
 from redis.asyncio import Redis
 
 from cdp.errors import InvalidError
 from identity import keys
 from identity.cluster import partition
 from identity.evidence import Evidence
+from identity.identifiers import SPELLINGS, type_of
 from identity.keys import Keys
 from identity.learnt import learn_model
 from identity.observations import Anchor, Observation
 from identity.people import People
-from identity.policy import Policy
+from identity.policy import PERIOD, Policy
 from identity.succession import ProfileId
 from identity.ties import Ties
 
@@ -38,6 +40,15 @@ class Difference(NamedTuple):
     merges: list[list[ProfileId]]
     splits: list[tuple[ProfileId, int]]
     complete: bool
+
+
+def by_type(given: Mapping[str, int], path: str) -> dict[str, int]:
+    """Limits under their types' own names. Raises `InvalidError` for a type that joins nobody, so needs no limit."""
+    found = {SPELLINGS.get(name.lower(), name.lower()): limit for name, limit in given.items()}
+    for name in found:
+        if type_of(name).kind not in ("person", "contact"):
+            raise InvalidError(f"{name} joins nobody, so it has no place there.", path=path)
+    return found
 
 
 async def simulate(
@@ -61,9 +72,19 @@ async def simulate(
     else:
         observations, complete = await _all(state, where, most)
     owners = await _owners(people, list(observations))
+    if policy.limits_within:
+        observations = {anchor: _dated(one, policy) for anchor, one in observations.items()}
     if evidence:
         policy = await asyncio.to_thread(_learnt, observations, policy, ties)
     return await asyncio.to_thread(_compare, observations, owners, policy, ties, complete)
+
+
+def _dated(one: Observation, policy: Policy) -> Observation:
+    """An observation with the period that the limits ask for: as long as nobody asked, when it was first received."""
+    period = policy.period_of(one.first_seen)
+    if len(one.attributes.get(PERIOD, "")) == len(period):  # days, weeks and months are not written alike
+        return one
+    return structs.replace(one, attributes=one.attributes | {PERIOD: period})
 
 
 def _learnt(observations: Mapping[Anchor, Observation], policy: Policy, ties: Ties) -> Policy:

@@ -11,6 +11,7 @@ the thresholds follow the comparison libraries of Splink and Febrl. What a level
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar
 
 from rapidfuzz.distance import OSA, JaroWinkler
@@ -20,13 +21,18 @@ from cdp.forms.nicknames import alike as one_name
 
 similarity = JaroWinkler.similarity
 edits = OSA.distance
+MEMORY = 1 << 16  # texts whose words are remembered
 NOT_DIGITS = re.compile(r"\D")
 
 
 class Comparison:
-    """How values of one kind compare. `words` names the levels, so their number is the number of levels."""
+    """How values of one kind compare. `words` names the levels, so their number is the number of levels.
+
+    What is `costly` is worth remembering; most comparisons take less time than looking up what was found before.
+    """
 
     words: ClassVar[tuple[str, ...]]
+    costly: ClassVar[bool] = False
 
     def level(self, left: str, right: str) -> int:
         """The level of two different values, `left < right`: from 1 to the last."""
@@ -83,6 +89,7 @@ class WholeName(Comparison):
         "some words the same",
         "different",
     )
+    costly = True
 
     def level(self, left: str, right: str) -> int:
         """By the words that both have; a family name alone makes names no more alike."""
@@ -120,11 +127,16 @@ class Text(Comparison):
         close = similarity(left, right)
         if close >= 0.95:
             return 1
-        mine, theirs = set(left.split()), set(right.split())
-        overlap = len(mine & theirs) / min(len(mine), len(theirs))
+        mine, theirs = _words(left), _words(right)
+        overlap = 0.0 if mine.isdisjoint(theirs) else len(mine & theirs) / min(len(mine), len(theirs))
         if close >= 0.88 or overlap == 1:
             return 2
         return 3 if overlap >= 0.5 or close >= 0.78 else 4
+
+
+@lru_cache(MEMORY)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 class Digits(Comparison):
@@ -165,14 +177,14 @@ class Date(Comparison):
 
     def level(self, left: str, right: str) -> int:
         """By edits, exchanged parts, equal parts and nearness."""
-        if edits(left, right, score_cutoff=1) <= 1:
-            return 1
         if len(left) != 8 or len(right) != 8:
-            return 4
+            return 1 if edits(left, right, score_cutoff=1) <= 1 else 4
         year, month, day = left[:4] == right[:4], left[4:6], left[6:]
-        if year and month == right[6:] and day == right[4:6]:
+        same = year + (month == right[4:6]) + (day == right[6:])
+        # A slip, or an exchange, leaves one of the three as it was.
+        if same and (edits(left, right, score_cutoff=1) <= 1 or (year and month == right[6:] and day == right[4:6])):
             return 1
-        if year + (month == right[4:6]) + (day == right[6:]) >= 2:
+        if same >= 2:
             return 2
         return 3 if abs(int(left[:4]) - int(right[:4])) <= 1 else 4
 
@@ -181,6 +193,7 @@ class Email(Comparison):
     """A mailbox. People of one name have much the same address, so only what numbers do not tell apart is alike."""
 
     words = ("the same", "the same before the @", "one slip apart before the @", "alike before the @", "different")
+    costly = True
 
     def level(self, left: str, right: str) -> int:
         """By what stands before the @: domains are mistyped, changed and shared by millions."""

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from itertools import combinations
 from typing import Generic, NamedTuple
 
@@ -93,6 +94,21 @@ class Index(Generic[K]):
             bucket = self._owned[key]
             found.update(bucket if bisect_left(bucket, record) < self._first else bucket[: self._first])
         found.discard(record)
+        return found
+
+    def meetings(self) -> dict[K, set[K]]:
+        """Whom each record meets, itself too; who meets nobody may be missing. What `partners` says, of all at once."""
+        found: dict[K, set[K]] = defaultdict(set)
+        for bucket in self._others.values():
+            if 1 < len(bucket) <= self._capacity:
+                for record in bucket:
+                    found[record].update(bucket)
+        for bucket in self._owned.values():
+            first = bucket[: self._first] if len(bucket) > 1 else ()
+            for record in first:
+                found[record].update(bucket)
+            for record in bucket[self._first :]:
+                found[record].update(first)
         return found
 
     def meet(self, one: K, mine: Values, other: K, theirs: Values) -> bool:

@@ -30,6 +30,7 @@ BLOCKED_PAIRS = 300_000
 PAIRS_OF_A_PART = 4_000
 MOST_ROUNDS = 60
 CONVERGED = 1e-4  # the largest change of a class's share in a round that ends learning
+MANY_CODES = 1 << 48  # from here on patterns are numbered anew
 RAREST = 5e-5  # no value is believed to be rarer, unless one person owns it
 PLACEHOLDER = 10.0  # people, and times as many as on average, beyond which any value is one
 AGREEING = 0.98  # how often a coincidence agrees on its key's own fields
@@ -191,7 +192,7 @@ def _sampled(records: Iterable[K], near: Callable[[K], Iterable[K]], random: np.
     """Distinct pairs: records are taken by chance, each with all whom it is compared with, until there are enough."""
     order = list(records)
     place_of = {record: place for place, record in enumerate(order)}
-    found: set[tuple[int, int]] = set()
+    found: set[int] = set()  # both places in one number
     taken = 0
     for place in random.permutation(len(order)).tolist():
         if len(found) >= BLOCKED_PAIRS:
@@ -200,19 +201,24 @@ def _sampled(records: Iterable[K], near: Callable[[K], Iterable[K]], random: np.
         for record in near(order[place]):
             other = place_of[record]
             if other != place:
-                found.add((place, other) if place < other else (other, place))
+                found.add(place << 32 | other if place < other else other << 32 | place)
     if not found:
         return None
-    pairs = np.asarray(sorted(found), np.int64)
+    pairs = np.sort(np.fromiter(found, np.int64, len(found)))
     missed = 1 - taken / len(order)  # of a record; a pair is missed when both are
-    return _Pairs(pairs[:, 0], pairs[:, 1], 1 / (1 - missed * missed))
+    return _Pairs(pairs >> 32, pairs & 0xFFFFFFFF, 1 / (1 - missed * missed))
 
 
 def _patterns(columns: _Columns, pairs: _Pairs) -> tuple[Ints, Floats]:
     """The distinct patterns of levels among pairs, and how many pairs have each."""
     levels = [columns.compare(place, pairs.left, pairs.right, remember=True) for place in range(len(columns.schema))]
-    patterns, where = np.unique(np.stack(levels, axis=1), axis=0, return_inverse=True)
-    return patterns, np.asarray(np.bincount(where.ravel()) * pairs.weight, np.float64)
+    codes = np.zeros(len(pairs.left), np.int64)  # a pattern as one number, which sorts as the pattern does
+    for count, level in zip(columns.counts, levels, strict=True):
+        if codes.max() > MANY_CODES:
+            codes = np.unique(codes, return_inverse=True)[1]
+        codes = codes * (count + 1) + level
+    _, first, found = np.unique(codes, return_index=True, return_counts=True)
+    return np.stack([level[first] for level in levels], axis=1), np.asarray(found * pairs.weight, np.float64)
 
 
 # --- what is learnt from them

@@ -12,7 +12,7 @@ Everything is in memory, nothing does I/O, and whatever one record costs is boun
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import Generic, NamedTuple
 
@@ -107,10 +107,14 @@ class Linker(Generic[K]):
 
     def _begin(self, model: Model) -> None:
         """Begin with no record in, under a model."""
-        self.model = model
-        self.scorer = Scorer(model, self._levels)
         self._index: Index[K] = Index(self.schema, model.keys, self.limits)
         self._visible: dict[K, Values] = {}
+        self._judge(model)
+
+    def _judge(self, model: Model) -> None:
+        """Begin with nothing linked, under a model."""
+        self.model = model
+        self.scorer = Scorer(model, self._levels)
         self._components: Components[K] = Components(self.limits)
         self._decisions: dict[Component[K], Decision[K]] = {}
 
@@ -156,24 +160,37 @@ class Linker(Generic[K]):
             return changes.then(self.adopt(assumed_model(self.schema, max(len(self._records), 2))))
         self._learn_at = len(self._records) * AGAIN
         persons = {record: number for number, cluster in enumerate(self.clusters()) for record in cluster}
+        meetings = self._index.meetings()
         model = learn(
             self.schema,
             self.model.keys,
             dict(sorted(self._visible.items())),
-            lambda record: self._index.partners(record, self._visible[record]),
+            lambda record: meetings.get(record, ()),
             person_of=persons.__getitem__,
             people_of=self._owners.people,
             levels=self._levels,
             version=self.model.version + 1,
         )
-        return changes if model is None else changes.then(self.adopt(model))
+        return changes if model is None else changes.then(self._take_over(model, meetings))
 
     def adopt(self, model: Model) -> Changes[K]:
         """Decide everything anew under another model → what that changes."""
+        if model.keys == self.model.keys:
+            return self._take_over(model, self._index.meetings())
         before = list(self._decisions.values())
         self._begin(model)
         for record in self._records:
             self._put(record)
+        return self._settle(before)
+
+    def _take_over(self, model: Model, meetings: Mapping[K, Iterable[K]]) -> Changes[K]:
+        """Adopt a model of the same keys, under which the same records meet."""
+        before = list(self._decisions.values())
+        self._judge(model)
+        done: set[K] = set()
+        for record in self._records:
+            self._link(record, done.intersection(meetings.get(record, ())))
+            done.add(record)
         return self._settle(before)
 
     def _enter(self, record: K, values: Values) -> None:
@@ -196,12 +213,17 @@ class Linker(Generic[K]):
         """Bring a record together with others, link it, and find its component."""
         values = self._visible[record] = self._owners.visible(self._records[record])
         meeting = self._index.add(record, values)
-        visible, weigh, least = self._visible, self.scorer.weigh, self.limits.link
-        links = {other: weight for other in meeting.partners if (weight := weigh(values, visible[other])) >= least}
-        links.update((other, CERTAIN) for other in self._asserted.get(record, ()) if other in self._components)
-        self._components.add(record, links)
+        self._link(record, meeting.partners)
         if meeting.parted:
             self._part(meeting.parted)
+
+    def _link(self, record: K, partners: Iterable[K]) -> None:
+        """Link a record to those whom it meets and who are in, and find its component."""
+        visible, least = self._visible, self.limits.link
+        values, weigh = visible[record], self.scorer.weigh
+        links = {other: weight for other in partners if (weight := weigh(values, visible[other])) >= least}
+        links.update((other, CERTAIN) for other in self._asserted.get(record, ()) if other in self._components)
+        self._components.add(record, links)
 
     def _take(self, record: K) -> None:
         """The reverse of `_put`."""
@@ -323,8 +345,10 @@ class Linker(Generic[K]):
         for number in range(decision.seen, len(members)):
             one = members[number]
             mine = weights[one] = {}
+            links = self._components.links(one)
             for other in members[:number]:
-                weight = mine[other] = weights[other][one] = self._weigh(one, other)
+                weight = self._decided(one, other) or links.get(other) or self._weigh(one, other)
+                mine[other] = weights[other][one] = weight
                 if weight < sure:
                     decision.one_person = False
         decision.seen = len(members)

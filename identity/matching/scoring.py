@@ -11,13 +11,15 @@ on average. Three caches make it cheap: levels by pair of values, odds by patter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from math import exp, log, log2, prod
 from operator import mul
 from typing import NamedTuple
 
-from identity.matching.model import Kind, Model
+import numpy as np
+
+from identity.matching.model import Model
 from identity.matching.records import Values
 from identity.matching.schema import Schema
 
@@ -26,26 +28,39 @@ TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
 
 
 class Levels:
-    """The level of any two values of a field, remembered. It does not depend on a model."""
+    """The level of any two values of a field; of those that are costly to compare it is remembered.
+
+    It does not depend on a model.
+    """
 
     def __init__(self, schema: Schema) -> None:
-        self.known: tuple[dict[tuple[str, str], int], ...] = tuple({} for _ in schema)
-        self._level = [field.comparison.level for field in schema]
+        comparisons = [field.comparison for field in schema]
+        self.known = [_Known(one.level).level if one.costly else one.level for one in comparisons]
+        self._levels = [one.level for one in comparisons]
 
     def __call__(self, place: int, left: str, right: str) -> int:
         """The level of two different values of the field at `place`."""
-        pair = (left, right) if left < right else (right, left)
-        known = self.known[place]
-        level = known.get(pair)
-        if level is None:
-            if len(known) >= MEMORY:
-                known.clear()
-            level = known[pair] = self._level[place](*pair)
-        return level
+        return self.known[place](left, right) if left < right else self.known[place](right, left)
 
     def afresh(self, place: int, left: str, right: str) -> int:
         """The same, without looking it up or remembering it."""
-        return self._level[place](left, right) if left < right else self._level[place](right, left)
+        return self._levels[place](left, right) if left < right else self._levels[place](right, left)
+
+
+class _Known:
+    """The levels of pairs of values, the lesser one first, remembered."""
+
+    def __init__(self, level: Callable[[str, str], int]) -> None:
+        self._level = level
+        self._known: dict[tuple[str, str], int] = {}
+
+    def level(self, left: str, right: str) -> int:
+        level = self._known.get((left, right))
+        if level is None:
+            if len(self._known) >= MEMORY:
+                self._known.clear()
+            level = self._known[left, right] = self._level(left, right)
+        return level
 
 
 class Odds(NamedTuple):
@@ -62,8 +77,14 @@ class Scorer:
         self.model = model
         self.levels = levels or Levels(model.schema)
         self._counts = [len(field.comparison.words) for field in model.schema]
-        self._match = _Logs(model.match)
-        self._others = [_Logs(kind) for kind in model.others]
+        kinds = (model.match, *model.others)
+        self._weighed = [kind.weighed for kind in model.others]
+        # Logarithms, of every class at once: how many pairs there are, and of each field how likely each level is.
+        self._pairs = np.asarray([log(kind.pairs) for kind in kinds])
+        self._logs = [
+            np.asarray([[log(kind.levels[place][level]) for kind in kinds] for level in range(count + 1)])
+            for place, count in enumerate(self._counts)
+        ]
         self._odds: dict[int, Odds] = {}
         # A pattern is written as one number, each field's level to a base of its own.
         self._bases = [*accumulate((count + 1 for count in self._counts), mul, initial=1)][:-1]
@@ -73,7 +94,7 @@ class Scorer:
                 base,
                 base * self._counts[place],
                 self.levels.known[place],
-                model.rarity[place] if model.rarity[place] or model.rarest[place] != 1.0 else None,
+                model.rarity[place],
                 model.rarest[place],
             )
             for place, base in enumerate(self._bases)
@@ -82,17 +103,15 @@ class Scorer:
     def weigh(self, left: Values, right: Values) -> float:
         """The weight of a pair, in bits."""
         code, frequency = 0, 1.0
-        for place, base, absent, known, rarity, rarest in self._fields:
+        for place, base, absent, level, rarity, rarest in self._fields:
             mine = left[place]
             theirs = right[place]
             if mine is None or theirs is None:
                 code += absent
             elif mine == theirs:
-                if rarity is not None:
-                    frequency *= rarity.get(mine, rarest)
+                frequency *= rarity.get(mine, rarest)
             else:
-                level = known.get((mine, theirs) if mine < theirs else (theirs, mine))
-                code += base * (level or self.levels(place, mine, theirs))
+                code += base * (level(mine, theirs) if mine < theirs else level(theirs, mine))
         household, chance = self._odds.get(code) or self._odds_of(code)
         return -log2(household + chance * frequency + TINY)
 
@@ -131,33 +150,20 @@ class Scorer:
         """What speaks against a match in a pattern, written as one number."""
         if found := self._odds.get(code):
             return found
-        pattern, rest = [], code
-        for count in self._counts:
+        rest, total = code, np.zeros(len(self._pairs))
+        for count, logs in zip(self._counts, self._logs, strict=True):
             rest, level = divmod(rest, count + 1)
-            pattern.append(level)
-        match = self._match.of(pattern)
+            total += logs[level]
+        match, *others = (self._pairs + total).tolist()
         household = chance = 0.0
-        for other in self._others:
-            ratio = exp(min(other.of(pattern) - match, MOST))
-            if other.weighed:
+        for other, weighed in zip(others, self._weighed, strict=True):
+            ratio = exp(min(other - match, MOST))
+            if weighed:
                 chance += ratio
             else:
                 household += ratio
         found = self._odds[code] = Odds(household, chance)
         return found
-
-
-class _Logs:
-    """A class of pairs, in logarithms; a missing value says nothing."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.weighed = kind.weighed
-        self._pairs = log(kind.pairs)
-        self._levels = [tuple(map(log, levels)) for levels in kind.levels]
-
-    def of(self, pattern: Sequence[int]) -> float:
-        """How many pairs of this class have the pattern, as a logarithm."""
-        return self._pairs + sum(levels[level] for levels, level in zip(self._levels, pattern, strict=True))
 
 
 def probability(weight: float) -> float:

