@@ -197,7 +197,7 @@ class Dispatcher:
         self._open_transport = transport or (
             lambda destination: open_transport(destination.connector.transport, settings, platform.clock)
         )
-        self._read = read or functools.partial(_profiles, platform)
+        self._read = read or functools.partial(sure_people, platform)
         self._lease_seconds = lease_seconds
         self._posts: dict[str, Post] = {}
         self._stopping = asyncio.Event()
@@ -294,7 +294,8 @@ class Dispatcher:
         )
 
 
-async def _profiles(platform: Platform, profile_ids: Sequence[str]) -> dict[str, Profile]:
+async def sure_people(platform: Platform, profile_ids: Sequence[str]) -> dict[str, Profile]:
+    """What may be known of members: who they surely are, under the rules of traits in force."""
     return await profiles.read_sure(platform.warehouse, profile_ids, rules_of(platform.registry))
 
 
