@@ -29,6 +29,8 @@ def generic_values(content: Content, policy: Policy) -> set[Value]:
 
 def is_generic(value: Value, observations: Sequence[Observation], policy: Policy) -> bool:
     """Whether the value links nothing. `observations` are all that hold it; their order makes no difference."""
+    if len(observations) > policy.most_holders(value[0]):
+        return True
     if _is_crowded(observations, policy.most_observations(value[0])):
         return True
     if policy.evidence is not None:

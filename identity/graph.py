@@ -357,7 +357,7 @@ async def _ends(view: View, tie: Tie) -> set[Anchor]:
     whole = [
         holders
         for end, holders in zip((tie.left, tie.right), found, strict=True)
-        if len(holders) <= view.policy.most_observations(end[0])
+        if len(holders) <= view.policy.most_holders(end[0])
     ]
     rarer = [min(whole, key=len)] if whole else found
     wanted = {anchor for holders in (found if tie.rule == ASSERT else rarer) for anchor in holders}

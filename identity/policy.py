@@ -113,13 +113,17 @@ class Policy:
         return datetime.fromtimestamp(at // 1000, UTC).strftime(_FORMATS[self.limit_period])
 
     def most_observations(self, kind: str) -> int:
-        """Above how many distinct observations a value of the type is generic, or a blocking key too common.
+        """Above how many different observations a value of the type is generic.
 
         What is issued to one person is believed longer: up to what can be looked at together.
         """
+        return self.component_limit if type_of(kind).kind == "person" else self.observations_per_value
+
+    def most_holders(self, kind: str) -> int:
+        """How many holders of a value are looked at: above it it is generic. Of a blocking key: above it too common."""
         if kind == BLOCK:
             return self.evidence.limits.bucket if self.evidence else 0
-        return self.component_limit if type_of(kind).kind == "person" else self.observations_per_value
+        return max(self.component_limit, self.most_observations(kind))
 
     @property
     def fingerprint(self) -> str:

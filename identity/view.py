@@ -219,9 +219,9 @@ class View:
 
     def _is_generic(self, value: Value) -> bool:
         holders = self.posting(value)
-        return len(holders) > self.policy.most_observations(value[0]) or is_generic(
-            value, [self.observations[anchor] for anchor in holders if anchor in self.observations], self.policy
-        )
+        if len(holders) > self.policy.most_holders(value[0]):
+            return True  # and perhaps not all were read
+        return is_generic(value, [self.observations[anchor] for anchor in holders], self.policy)
 
     def judgements(self) -> Iterator[tuple[Value, bool]]:
         """The values that became generic or no longer are."""
@@ -243,7 +243,7 @@ class View:
         """
         fresh = self.added | self.renewed
         for key in {key for anchor in fresh for key in keys_of(anchor, self.observations[anchor], self.policy)}:
-            most = self.policy.most_observations(key[0]) + 1
+            most = self.policy.most_holders(key[0]) + 1
             stored = self._stored.get(key, 0)
             posting = self.posting(key)
             if len(posting) > stored and stored < most:
@@ -288,7 +288,7 @@ class View:
         for anchor in (self.added | self.renewed) & seeds:
             for key in keys_of(anchor, self.observations[anchor], self.policy):
                 if key[0] == BLOCK:
-                    most = self.policy.most_observations(BLOCK)
+                    most = self.policy.most_holders(BLOCK)
                     if self._stored.get(key, 0) <= most < len(self.posting(key)):
                         seeds.update(self.posting(key))
                 elif links(key, self.policy):
@@ -382,7 +382,7 @@ class View:
 
     def _is_telling(self, key: Value) -> bool:
         """Whether who has a key matters: unless it is too common already, or was generic and nobody new holds it."""
-        return self._stored.get(key, 0) <= self.policy.most_observations(key[0]) and (
+        return self._stored.get(key, 0) <= self.policy.most_holders(key[0]) and (
             key in self._said or not self._generic.get(key)
         )
 

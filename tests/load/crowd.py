@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cdp import heap
-from cdp.clock import DAY, MINUTE, to_text
+from cdp.clock import DAY, to_text
 from cdp.errors import NotFoundError
 from cdp.records import RawBatch, RawEvent, encode
 from cdp.settings import Settings
@@ -181,7 +181,7 @@ class Crowd:
             return "pos", body | {"type": "identify", **told}
         if number == FIRST + 1:
             return "web", body | known | {"type": "identify", "traits": {"phone": phone}}
-        if number in (0, 1) or number % 3 == 0 and number > FIRST:
+        if number in (0, 1) or (number % 3 == 0 and number > FIRST):
             return "web", body | {"type": "page", "anonymousId": browser, "name": "Home"}
         return "web", body | known | {"event": "Order Completed", "properties": {"total": 250_000, "currency": "VND"}}
 
