@@ -55,6 +55,9 @@ PROFILE_EXAMPLE: dict[str, Any] = {
 }
 
 
+ModelStatus = Literal["off", "waiting", "asked", "remaking", "ready"]
+
+
 class Body(BaseModel):
     """What a request says; unknown fields are errors."""
 
@@ -157,10 +160,10 @@ class SimulateBody(Body):
         description="Look at these people and whoever shares anything with them; else at all.",
     )
     most: int = Field(20_000, ge=1, le=200_000, description="Most observations to look at.")
-    evidence: StrictBool = Field(
-        False,
-        description="Make people by evidence: learn, without labels, how the observations of one person compare, from "
-        "those that are looked at (500 or more), and join by likelihood instead of by rules alone.",
+    evidence: StrictBool | None = Field(
+        None,
+        description="True: make people by evidence; where no model is learnt yet, one is for this trial, from what is "
+        "looked at (500 observations or more). False: by rules alone. Left out: as it is.",
     )
 
 
@@ -190,10 +193,13 @@ class LinkShown(BaseModel):
 
     left: str
     right: str
-    rule: str = Field(description="An identifier type, `alias`, or `assert` for a decision made by hand.")
-    value: str = Field(description="What both share.")
-    probability: float
+    rule: str = Field(
+        description="An identifier type, `alias`, `assert` for a decision made by hand, or `evidence` of what they say."
+    )
+    value: str = Field(description="What both share; of evidence, how they compare.")
+    probability: float = Field(description="How likely they are one person.")
     because: str = Field(description="The same in words.")
+    model: int = Field(0, description="The version of the model that weighed the evidence.")
 
 
 class ProvenanceShown(BaseModel):
@@ -346,7 +352,10 @@ class Differences(BaseModel):
 
 
 class ReviewShown(BaseModel):
-    """Two observations that share a value and are kept apart."""
+    """Two observations that may be one person, and are kept apart, or are likely one and not surely.
+
+    Accept by `POST /api/v1/identity/merge` with both observations, reject by `POST /api/v1/identity/split`.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -366,7 +375,7 @@ class ReviewShown(BaseModel):
     )
 
     left: str
-    right: str
+    right: str = Field(description="The same as `left` where both are likely one person.")
     left_observation: str
     right_observation: str
     rule: str
@@ -380,6 +389,44 @@ class ReviewPage(BaseModel):
 
     items: list[ReviewShown]
     next: str | None = Field(description="Give it as `after` to get the next page; null on the last one.")
+
+
+class ComparedShown(BaseModel):
+    """What it says of two observations when they compare like this in one field, and nothing else is known of them."""
+
+    how: str
+    probability: float = Field(description="How likely they are one person.")
+
+
+class ModelShown(BaseModel):
+    """By what people are made: rules, until there are enough observations, then evidence."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "by": "evidence",
+                    "status": "ready",
+                    "version": 2,
+                    "learnt_from": 6000,
+                    "observations": 7402,
+                    "next_at": 18000,
+                    "fields": {"phone": [{"how": "the same", "probability": 0.97}]},
+                }
+            ]
+        }
+    )
+
+    by: Literal["rules", "evidence"]
+    status: ModelStatus = Field(
+        description="`off` by the settings; `waiting` for enough observations; `asked` for a new model; `remaking`: "
+        "everybody is looked at again by a new one; `ready`."
+    )
+    version: int = Field(description="Of the model; 0 while there is none.")
+    learnt_from: int = Field(description="How many observations it was learnt from.")
+    observations: int = Field(description="How many there are.")
+    next_at: int | None = Field(description="At how many the next model is learnt; null after the last.")
+    fields: dict[str, list[ComparedShown]]
 
 
 class RebuildShown(BaseModel):

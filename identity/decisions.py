@@ -14,7 +14,7 @@ from identity.graph import Graph
 from identity.identifiers import Value
 from identity.links import ASSERT, Link
 from identity.observations import Anchor, from_text, to_text
-from identity.people import People, Person
+from identity.people import People, Person, doubts_of
 from identity.succession import ProfileId
 from identity.ties import OBSERVATION, Tie, Ties, tie
 
@@ -54,8 +54,9 @@ class Decisions:
         for deny in withdrawn:
             await self._graph.untie(deny, cause, self._outbox)
         made: list[Tie] = []
-        if one.id != other.id:
-            joining = tie(ASSERT, _end(one, "left"), _end(other, "right"))
+        ends = _end(one, "left"), _end(other, "right")
+        if one.id != other.id or self._is_doubtful(one, *ends):
+            joining = tie(ASSERT, *ends)
             if await self._graph.tie(joining, cause, self._outbox):
                 made.append(joining)
         return await self._settled(left, right, made, withdrawn)
@@ -86,6 +87,11 @@ class Decisions:
         await self.flush()
         one, other = await self._people.find(*left), await self._people.find(*right)
         return Decision(one.id, other.id, made, withdrawn)
+
+    def _is_doubtful(self, person: Person, left: Value, right: Value) -> bool:
+        """Whether two observations of a person are likely, and not surely, theirs both."""
+        path = path_between(list(person.links), from_text(left[1]), from_text(right[1]))
+        return bool(doubts_of(path, self._graph.policy))
 
     def _between(self, one: Person, other: Person, ties: Ties) -> list[Tie]:
         """The asserts on the path that joins both ends."""

@@ -24,7 +24,7 @@ from identity.matching.linker import Views
 from identity.matching.model import Model
 from identity.matching.records import Values
 from identity.matching.schema import CUSTOMERS, ROLES, Field, Schema
-from identity.matching.scoring import Scorer, bits
+from identity.matching.scoring import Scorer, bits, probability
 from identity.observations import Anchor, Observation
 
 NAME: Final = "name"
@@ -158,6 +158,17 @@ class Evidence:
         """Whether two names may be one person's."""
         place = self._name
         return one == other or place is None or self.scorer.levels(place, one, other) < self._last[place]
+
+    def alone(self) -> dict[str, list[tuple[str, float]]]:
+        """Of each field how likely two observations are one person that compare so in it alone, in words."""
+        nothing: list[int | None] = [None] * len(self.schema)
+        return {
+            field.name: [
+                (how, probability(self.scorer.weight_of([*nothing[:place], level, *nothing[place + 1 :]])))
+                for level, how in enumerate(field.comparison.words)
+            ]
+            for place, field in enumerate(self.schema)
+        }
 
     def words(self, left: Values, right: Values) -> str:
         """How two observations' values compare, in words: `name nearly the same, phone the same`."""

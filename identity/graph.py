@@ -322,10 +322,10 @@ class Graph:
             if not visit.session:
                 yield "SADD", where.visited(visit.anchor), (visit.device.encode(),)
         for person in step.persons:
-            if person.refusals:
+            if person.is_doubtful:
                 yield "ZADD", where.review, (str(step.version).encode(), person.id)
-        stale = [p for p, record in view.profiles.items() if record and record.refusals and p not in _refused(step)]
-        for profile in stale:
+        doubtful = {person.id for person in step.persons if person.is_doubtful}
+        for profile in (known for known, record in view.profiles.items() if record and known not in doubtful):
             if profile in {merge.absorbed for merge in step.merges} or profile in {one.id for one in step.persons}:
                 yield "ZREM", where.review, (profile,)
 
@@ -338,10 +338,6 @@ def _records(step: Step) -> Iterator[tuple[ProfileId, Profile]]:
         )
     for nobody in step.nobodies:
         yield nobody.id, Profile(nobody.since, device=nobody.device)
-
-
-def _refused(step: Step) -> set[ProfileId]:
-    return {person.id for person in step.persons if person.refusals}
 
 
 async def _ends(view: View, tie: Tie) -> set[Anchor]:

@@ -13,7 +13,7 @@ from cdp.errors import InvalidError, NotFoundError
 from identity import keys
 from identity.identifiers import Value, type_of
 from identity.keys import Keys, Profile, Slice
-from identity.links import Link, Refusal
+from identity.links import EVIDENCE, Link, Refusal
 from identity.observations import Anchor, Observation, from_text, session_anchor, to_text
 from identity.policy import Policy
 from identity.succession import ProfileId
@@ -22,6 +22,7 @@ from identity.ties import OBSERVATION
 PROFILE = "profile_id"
 LONGEST_CHAIN = 1_000
 MOST_DEVICES = 100
+DOUBT = "likely one person, not surely: one profile here, two for destinations"
 
 
 class Sighted(NamedTuple):
@@ -76,12 +77,21 @@ class Person(NamedTuple):
 
 
 class Review(NamedTuple):
-    """Two observations of different people that share a value, and why they were kept apart."""
+    """Two observations that may be one person: kept apart, and why; or in one profile, and not surely."""
 
     version: int
     left_profile: ProfileId
     right_profile: ProfileId
     refusal: Refusal
+
+
+def doubts_of(links: Iterable[Link], policy: Policy) -> list[Refusal]:
+    """The links that are likely and not sure: they hold in one view, and are refused in the other."""
+    return [
+        Refusal(link.left, link.right, link.rule, link.value, DOUBT, link.probability)
+        for link in links
+        if link.rule == EVIDENCE and link.probability < policy.views.sure
+    ]
 
 
 class People:
@@ -114,7 +124,8 @@ class People:
         return await self._holder(value)
 
     async def review(self, *, before: int | None, limit: int) -> list[Review]:
-        """Refused links of at least `limit` profiles, if there are so many below a version; the latest first."""
+        """Refused and doubtful links of at least `limit` profiles, if there are so many below a version; the latest
+        first."""
         found: list[Review] = []
         top = "+inf" if before is None else f"({before}"
         rows: Any = await self._state.zrevrangebyscore(
@@ -201,7 +212,8 @@ class People:
     async def _refusals(self, version: int, profile: ProfileId, record: Profile) -> list[Review]:
         rights = await self.owners([refusal.right for refusal in record.refusals])
         lefts = await self.owners([refusal.left for refusal in record.refusals])
-        return [
+        doubts = [Review(version, profile, profile, doubt) for doubt in doubts_of(record.links, self._policy)]
+        return doubts + [
             Review(version, left, right, refusal)
             for refusal, left, right in zip(record.refusals, lefts, rights, strict=True)
             if left and right and left != right

@@ -27,6 +27,7 @@ from cdp.traits import rules_of, stamp_of
 from cdp.warehouse.sql import load
 from identity import ledger, rebuild
 from identity.bodies import (
+    ComparedShown,
     ComputedShown,
     DecisionShown,
     Differences,
@@ -34,6 +35,8 @@ from identity.bodies import (
     IdentifierShown,
     LinkShown,
     MergeBody,
+    ModelShown,
+    ModelStatus,
     ObservationShown,
     ProfileShown,
     ProvenanceShown,
@@ -51,7 +54,8 @@ from identity.decisions import Decision, Decisions, path_between
 from identity.facts import Cause
 from identity.graph import Graph
 from identity.keys import BY_HAND
-from identity.links import Link
+from identity.learner import FEWEST, Standing, adopt, standing_of
+from identity.links import EVIDENCE, Link
 from identity.observations import Anchor, Observation, from_text, to_text
 from identity.people import PROFILE, People, Person, Sighted
 from identity.policy import Policy
@@ -234,14 +238,15 @@ async def split(body: SplitBody, here: Here, caller: MayDecide) -> DecisionShown
 @deciding.post("/simulate", summary="Try other rules", operation_id="simulate_identity")
 async def try_rules(body: SimulateBody, here: Here, _: MayDecide) -> Differences:
     """What would merge and split under other limits, priorities or blocked values, or by evidence. Changes nothing."""
+    ties = await here.graph.ties()
     people = [await here.people.find(*one.pair) for one in body.identifiers]
     among = {anchor for person in people for anchor in person.observations}
     found = await simulate(
         here.opened.state,
         here.graph.where,
         here.people,
-        _tried(here.policy, body),
-        await here.graph.ties(),
+        _tried(here.graph.policy, body),
+        ties,
         among=among,
         most=body.most,
         evidence=body.evidence,
@@ -263,7 +268,8 @@ async def review(
     limit: Annotated[int, Query(ge=1, le=1000, description="Most people to look at for one page.")] = 100,
     after: Annotated[str, Query(max_length=40, description="`next` of the page before.")] = "",
 ) -> ReviewPage:
-    """Observations that share a value and were kept apart by a limit or by hand, those looked at last first."""
+    """Observations that may be one person: kept apart by a limit, by hand or for what else they say, or likely one and
+    not surely. Those looked at last first. Merge or split the two observations to decide."""
     if after and not after.isdigit():
         raise InvalidError("`after` is not a cursor of this list.", path="after")
     found = await here.people.review(before=int(after) if after else None, limit=limit)
@@ -281,6 +287,28 @@ async def review(
         for one in found
     ]
     return ReviewPage(items=items, next=str(min(one.version for one in found)) if len(found) >= limit else None)
+
+
+@deciding.get("/model", summary="See by what people are made", operation_id="read_identity_model")
+async def read_model(here: Here, _: MayReview) -> ModelShown:
+    """By rules or by evidence, how much that was learnt from, and what it says of two observations that agree."""
+    return await _model(here)
+
+
+@deciding.post("/model", status_code=202, summary="Learn anew", operation_id="learn_identity_model")
+async def learn(here: Here, _: MayDecide) -> ModelShown:
+    """Learn a model from all that there is now, in the background; then everybody is looked at again."""
+    settings = here.opened.settings.identity
+    standing = await standing_of(here.graph, settings.learn_from)
+    if not settings.evidence:
+        raise ConflictError("CDP_IDENTITY__EVIDENCE is off: people are made by rules alone.", code="evidence_off")
+    if standing.observations < FEWEST:
+        told = (
+            f"There are {standing.observations} distinct observations; nothing can be learnt from fewer than {FEWEST}."
+        )
+        raise ConflictError(told, code="too_few_observations")
+    await here.opened.state.set(here.graph.where.asked, b"1")
+    return await _model(here)
 
 
 @deciding.post(
@@ -306,6 +334,35 @@ async def read_rebuild(here: Here, _: MayReview) -> RebuildShown:
     return here.rebuilt or RebuildShown(status="finished", applied=False)
 
 
+async def _model(here: Wing) -> ModelShown:
+    settings = here.opened.settings.identity
+    standing = await standing_of(here.graph, settings.learn_from)
+    asked = bool(await here.opened.state.exists(here.graph.where.asked))
+    evidence = here.graph.policy.evidence
+    return ModelShown(
+        by="evidence" if evidence else "rules",
+        status=_status(standing, enabled=settings.evidence, asked=asked),
+        version=standing.model.version if standing.model else 0,
+        learnt_from=standing.model.records if standing.model else 0,
+        observations=standing.observations,
+        next_at=standing.due_at,
+        fields={
+            name: [ComparedShown(how=how, probability=round(probability, 4)) for how, probability in levels]
+            for name, levels in (evidence.alone() if evidence else {}).items()
+        },
+    )
+
+
+def _status(standing: Standing, *, enabled: bool, asked: bool) -> ModelStatus:
+    if not enabled:
+        return "off"
+    if asked:
+        return "asked"
+    if not standing.made:
+        return "remaking"
+    return "ready" if standing.model else "waiting"
+
+
 async def _rebuild(here: Wing, shown: RebuildShown, *, apply: bool) -> None:
     """Compare, and make the live graph again if asked. What happens shows in `shown`."""
 
@@ -314,11 +371,13 @@ async def _rebuild(here: Wing, shown: RebuildShown, *, apply: bool) -> None:
 
     try:
         known = await rebuild.read_ledger(here.opened.warehouse)
+        await adopt(here.graph, here.opened)
         if apply:
             await rebuild.apply(here.graph, known, here.outbox, progress)
             await here.decisions.flush()
         live = await rebuild.live_owners(here.opened.state, here.prefix)
-        found = await asyncio.to_thread(rebuild.compare, live, known, here.policy)
+        await here.graph.ties()
+        found = await asyncio.to_thread(rebuild.compare, live, known, here.graph.policy)
         for name in ("equal", *found.__struct_fields__):
             setattr(shown, name, getattr(found, name))
         shown.status = "finished"
@@ -417,12 +476,14 @@ def _link(link: Link) -> LinkShown:
         value=link.value,
         probability=ledger.probability(link),
         because=ledger.why(link.rule, link.value),
+        model=link.model,
     )
 
 
 def _step(link: Link, person: Person) -> str:
     left, right = (_words(person.observations.get(anchor)) for anchor in (link.left, link.right))
-    return f"{left} and {right} are one person: {ledger.why(link.rule, link.value)}."
+    how = f"likely ({link.probability:.0%}) one person" if link.rule == EVIDENCE else "one person"
+    return f"{left} and {right} are {how}: {ledger.why(link.rule, link.value)}."
 
 
 def _words(one: Observation | None) -> str:

@@ -14,10 +14,11 @@ from redis.asyncio import Redis
 from cdp.errors import InvalidError
 from identity import keys
 from identity.cluster import partition
-from identity.evidence import Evidence
-from identity.identifiers import SPELLINGS, type_of
+from identity.evidence import BLOCK, Evidence
+from identity.identifiers import SPELLINGS, Value, type_of
 from identity.keys import Keys
 from identity.learnt import learn_model
+from identity.links import keys_of
 from identity.observations import Anchor, Observation
 from identity.people import People
 from identity.policy import PERIOD, Policy
@@ -60,21 +61,23 @@ async def simulate(
     *,
     among: Collection[Anchor],
     most: int,
-    evidence: bool = False,
+    evidence: bool | None = None,
 ) -> Difference:
     """Cluster at most `most` observations under the policy: the components of `among`, or all that there are.
 
-    With `evidence` a model is learnt from what is looked at, and people are made by it. Raises `InvalidError` where
-    that is too little.
+    With `evidence` a model is learnt from what is looked at, where there is none yet, and people are made by it; if it
+    is False, by rules. Raises `InvalidError` where there is too little to learn from.
     """
+    if evidence is False:
+        policy = replace(policy, evidence=None)
     if among:
-        observations, complete = await _around(state, where, people, among, most)
+        observations, complete = await _around(state, where, people, policy, among, most)
     else:
         observations, complete = await _all(state, where, most)
     owners = await _owners(people, list(observations))
     if policy.limits_within:
         observations = {anchor: _dated(one, policy) for anchor, one in observations.items()}
-    if evidence:
+    if evidence and policy.evidence is None:
         policy = await asyncio.to_thread(_learnt, observations, policy, ties)
     return await asyncio.to_thread(_compare, observations, owners, policy, ties, complete)
 
@@ -92,7 +95,7 @@ def _learnt(observations: Mapping[Anchor, Observation], policy: Policy, ties: Ti
     if model is None:
         told = f"A model is learnt from {FEWEST} observations or more; here are {len(observations)} to look at."
         raise InvalidError(told, path="evidence", code="too_few_observations")
-    return replace(policy, evidence=Evidence(model))
+    return replace(policy, evidence=Evidence(model, views=policy.views))
 
 
 def _compare(
@@ -134,21 +137,25 @@ async def _all(state: Redis, where: Keys, most: int) -> tuple[dict[Anchor, Obser
 
 
 async def _around(
-    state: Redis, where: Keys, people: People, among: Collection[Anchor], most: int
+    state: Redis, where: Keys, people: People, policy: Policy, among: Collection[Anchor], most: int
 ) -> tuple[dict[Anchor, Observation], bool]:
-    """Everything that shares a value with these, with those that do, and so on."""
+    """Everything that shares a value, or a key that is not too common, with these, with those that do, and so on."""
     observations: dict[Anchor, Observation] = {}
-    frontier, asked = set(among), set[bytes]()
+    frontier, asked = set(among), set[Value]()
     while frontier:
         fresh = await people.observations(frontier)
         observations |= fresh
         if len(observations) > most:
             return observations, False
-        values = {value for one in fresh.values() for value in one.identifiers}
-        postings = sorted({where.posting(value) for value in values} - asked)
-        asked.update(postings)
-        found: Any = await state.mget(postings) if postings else []
-        frontier = {anchor for packed in found for anchor in keys.anchors(packed)} - observations.keys()
+        said = sorted({key for anchor, one in fresh.items() for key in keys_of(anchor, one, policy)} - asked)
+        asked.update(said)
+        found: Any = await state.mget([where.posting(key) for key in said]) if said else []
+        holders = [
+            anchors
+            for key, anchors in zip(said, map(keys.anchors, found), strict=True)
+            if key[0] != BLOCK or len(anchors) <= policy.most_holders(BLOCK)
+        ]
+        frontier = {anchor for anchors in holders for anchor in anchors} - observations.keys()
     return observations, True
 
 

@@ -42,6 +42,11 @@ class Person:
     id: ProfileId = b""
     since: int = 0
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether there is something about them that somebody might decide."""
+        return bool(self.refusals) or len(self.parts) > 1
+
 
 @dataclass(eq=False, slots=True)
 class Nobody:

@@ -55,6 +55,26 @@ def review(service: Service, out: Output, *, limit: Limit = 100) -> None:
     out.table(service.pages(f"{PATH}/review", limit=limit), columns, empty="Nothing to review.")
 
 
+@asks(app.command("model"))
+def model(service: Service, out: Output) -> None:
+    """Show by what people are made, rules or evidence, and what is known of two observations that agree."""
+    answer = service.get(f"{PATH}/model")
+    if out.as_json:
+        out.record(answer)
+        return
+    fields = answer.pop("fields")
+    out.record(answer)
+    rows = [{"field": name, **compared} for name, levels in fields.items() for compared in levels]
+    if rows:
+        out.table(rows, ["field", "how", "probability"], empty="")
+
+
+@asks(app.command("learn"))
+def learn(service: Service, out: Output) -> None:
+    """Learn a new model from all observations; then everybody is looked at again, while events flow."""
+    out.record(service.post(f"{PATH}/model"))
+
+
 @asks(app.command("rebuild"))
 def rebuild(
     service: Service,
