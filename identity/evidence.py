@@ -22,6 +22,7 @@ from identity.matching.keys import KeyMaker
 from identity.matching.limits import Limits
 from identity.matching.linker import Views
 from identity.matching.model import Model
+from identity.matching.profiles import Profiles
 from identity.matching.records import Values
 from identity.matching.schema import CUSTOMERS, ROLES, Field, Schema
 from identity.matching.scoring import Scorer, bits, probability
@@ -34,7 +35,7 @@ OBSERVED = Schema(tuple(field for field in CUSTOMERS if field.kind != "device"),
 OTHER = "card"  # the role of identifiers that the model does not know, as far as it says whether they are generic
 VIEWS, LIMITS = Views(), Limits()
 MEMORY = 1 << 17  # names and dates remembered
-READINGS = 1 << 15  # observations remembered, and four times as many weights; when there are more, all are forgotten
+READINGS = 1 << 15  # observations and compared pairs remembered, and four times as many weights
 MOST_OF_A_TYPE = 4  # values of one field that are looked at
 DIGEST = 8  # bytes of a blocking key
 
@@ -82,6 +83,7 @@ class Evidence:
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
         self._readings: dict[Anchor, Reading] = {}
         self._weights: dict[tuple[Anchor, Anchor], tuple[Values, Values, float]] = {}
+        self._compared: dict[tuple[Anchor, Anchor], tuple[Values, Values, Profiles]] = {}
 
     def read(self, anchor: Anchor, observation: Observation) -> Reading:
         """What an observation says."""
@@ -104,6 +106,17 @@ class Evidence:
         bits = self.scorer.weigh(left, right)
         self._weights[one, other] = left, right, bits
         return bits
+
+    def compare(self, one: Anchor, other: Anchor, left: Values, right: Values) -> Profiles:
+        """What two observations say of one person, by values of theirs."""
+        known = self._compared.get((one, other))
+        if known is not None and known[0] is left and known[1] is right:
+            return known[2]
+        if len(self._compared) >= READINGS:
+            self._compared.clear()
+        profiles = Profiles.of(self.scorer, left, right, 0.0)
+        self._compared[one, other] = left, right, profiles
+        return profiles
 
     def owned(self, values: Values) -> list[Value]:
         """The identifiers among values."""

@@ -38,6 +38,7 @@ from identity.learnt import MOST, Task, due_at
 from identity.matching.model import Model
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
+from identity.rebuild import live_owners
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ KEY: Final = "people"
 LOOK = 1.0  # seconds between two looks
 LEASE = 20.0  # seconds after which a process that says nothing is believed dead
 PAGE = 1_000  # observations read at once
-CHUNK = 20  # looked at again in one transaction
+CHUNK = 30  # looked at again in one transaction
 FEWEST = 500  # observations without which nothing can be learnt
 CAUSE = Cause(by="learner", reason="the evidence is weighed differently")
 
@@ -185,7 +186,9 @@ class Learner:
         """Look at everybody again, half of the time, so that what comes in is not kept waiting."""
         self._doing = "Everybody is looked at again."
         number, begun = self._graph.model_number, time.perf_counter()
-        anchors = [anchor async for anchor in self._anchors()]
+        owners = await live_owners(self._state, self._platform.settings.state.prefix)
+        # Whoever is one person comes together, so that their component is looked at once.
+        anchors = sorted([anchor async for anchor in self._anchors()], key=lambda a: (owners.get(a, a), a))
         self._done, self._total = 0, len(anchors)
         for chunk in _pages(anchors, CHUNK):
             started = time.perf_counter()

@@ -364,9 +364,8 @@ class _Growth:
 
     def _said(self, one: Tree, other: Tree) -> Profiles:
         """What two clusters say of one person."""
-        values, scorer = self._whole.values, self._evidence.scorer
-        pairs = (Profiles.of(scorer, values(a), values(b), 0.0) for a in one.anchors for b in other.anchors)
-        return reduce(Profiles.also, pairs)
+        values, compare = self._whole.values, self._evidence.compare
+        return reduce(Profiles.also, (compare(a, b, values(a), values(b)) for a in one.anchors for b in other.anchors))
 
     def _closest(self, one: Tree, other: Tree) -> tuple[Anchor, Anchor]:
         """The two observations that speak most for it."""
