@@ -201,7 +201,7 @@ class IdentitySettings(Room):
         description="Distinct observations above which a shared value is generic and links nothing.",
     )
     component_limit: int = Field(
-        2_000,
+        1_000,
         ge=50,
         description="Most observations looked at together; beyond it nothing more is joined.",
     )

@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 KIND: Final = "identity_model"
 KEY: Final = "people"
 LOOK = 1.0  # seconds between two looks
+REST = 1.0  # how long to rest after looking at some again, in parts of the time that took
 LEASE = 20.0  # seconds after which a process that says nothing is believed dead
 PAGE = 1_000  # observations read at once
 CHUNK = 30  # looked at again in one transaction
@@ -195,7 +196,7 @@ class Learner:
             await self._graph.reconsider(chunk, CAUSE, self._outbox)
             await self._flush()
             self._done += len(chunk)
-            await asyncio.sleep(time.perf_counter() - started)
+            await asyncio.sleep(REST * (time.perf_counter() - started))
         if self._graph.model_number == number:
             await self._graph.accept_model(number)
             log.info("learner.remade", observations=len(anchors), seconds=round(time.perf_counter() - begun, 1))

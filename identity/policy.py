@@ -47,7 +47,7 @@ class Policy:
     limits: Mapping[str, int] = field(default_factory=lambda: {ACCOUNT: 1})
     limit: int = 5
     observations_per_value: int = 200
-    component_limit: int = 2_000
+    component_limit: int = 1_000
     session_minutes: int = 30
     identifiers: Identifiers = field(default_factory=Identifiers, compare=False)
     limits_within: Mapping[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from heapq import heapify, heappop, heappush
 from itertools import combinations, product
 from math import ceil, floor, inf
 from typing import Final
@@ -291,16 +292,17 @@ class _Growth:
     def _agglomerate(self) -> None:
         trees, said = dict(enumerate(self._forest.trees)), dict[tuple[int, int], Profiles]()
         near = {pair: self._nearness(trees, pair, said) for pair in combinations(trees, 2)}
-        while near:
-            pair = max(near, key=lambda pair: (near[pair], -pair[0], -pair[1]))
-            bits = near[pair]
-            if bits < self._evidence.likely:
-                return
+        waiting = [(-bits, pair) for pair, bits in near.items() if bits >= self._evidence.likely]
+        heapify(waiting)
+        while waiting:
+            minus, pair = heappop(waiting)
+            bits = -minus
+            if near.get(pair) != bits:
+                continue  # something else by now
             one, other = pair
             left, right = self._closest(trees[one], trees[other])
             if reason := self._forest.conflict(trees[one], trees[other], ANY) or self._contradiction(said[pair]):
                 self._refuse(left, right, reason, bits)
-                near[pair] = -inf
                 continue
             trees[one] = self._join(bits, left, right)
             del trees[other], near[pair], said[pair]
@@ -311,6 +313,8 @@ class _Growth:
                     said[kept] = mine.also(theirs) if mine and theirs else self._said(trees[kept[0]], trees[kept[1]])
                     del near[gone]
                     near[kept] = self._nearness(trees, kept, said)
+                    if near[kept] >= self._evidence.likely:
+                        heappush(waiting, (-near[kept], kept))
 
     def _contradiction(self, said: Profiles) -> str:
         """Why two clusters may be a household rather than one person."""
