@@ -14,6 +14,10 @@ from cdp.streams.base import Message
 from cdp.testing import START, accepted_event
 from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES
 from cdp.warehouse.loader import Loader
+from identity.evidence import OBSERVED
+from identity.graph import Graph
+from identity.matching.model import assumed_model
+from identity.policy import Policy
 from identity.resolver import Resolver
 from identity.routes import router
 from tests.cdp.apps import add_token, api
@@ -338,6 +342,61 @@ async def test_evidence_is_tried_without_harm(house: House, client: httpx.AsyncC
     assert 200 < len(found["merges"]) <= 300
     assert all(len(group) == 2 for group in found["merges"])
     assert before == await person(client, "user_id:web-3")
+
+
+async def by_evidence(house: House) -> None:
+    """From now on people are made by a model that is written down."""
+    platform = house.platform
+    policy = Policy.of(platform.settings.identity)
+    graph = Graph(platform.state, platform.settings.state.prefix, policy, platform.clock, partitions=4)
+    await graph.adopt(assumed_model(OBSERVED, 30), 1)
+
+
+async def test_who_is_likely_and_not_surely_one_waits_for_review(house: House, client: httpx.AsyncClient) -> None:
+    """A doubtful link is one profile and two sure people; accepted it is surely one, rejected it is two profiles."""
+    await by_evidence(house)
+    names = {"first": "Nguyễn Thị Lan", "second": "Lan Nguyen"}
+    await house.send(
+        *({"type": "identify", "traits": {"phone": "0905123456", "name": name}} for name in names.values())
+    )
+    found = await person(client, "phone:0905123456", include="links")
+    assert len(found["sure"]) == 2
+    [link] = found["links"]
+    assert (link["rule"], 0.5 < link["probability"] < 0.95) == ("evidence", True)
+    assert link["because"].startswith("what they say fits one person: name ")
+    told = (await client.get(f"{PROFILES}/phone:0905123456/explain")).json()
+    assert f"likely ({link['probability']:.0%}) one person" in told["steps"][0]
+    [doubt] = (await client.get(f"{IDENTITY}/review")).json()["items"]
+    assert doubt["left"] == doubt["right"] == f"profile_id:{found['profile_id']}"
+    assert (doubt["probability"], "not surely" in doubt["reason"]) == (link["probability"], True)
+    ends = {side: f"observation:{doubt[f'{side}_observation']}" for side in ("left", "right")}
+
+    assert (await post(client, "merge", **ends, reason="she said so"))["changed"]
+    await house.load()
+    assert (await person(client, "phone:0905123456"))["sure"] == []
+    assert (await client.get(f"{IDENTITY}/review")).json()["items"] == []
+
+    assert (await post(client, "split", **ends))["changed"]
+    await house.load()
+    left, right = [(await person(client, end))["profile_id"] for end in ends.values()]
+    assert left != right
+
+
+async def test_by_what_people_are_made_is_shown(house: House, client: httpx.AsyncClient) -> None:
+    """Rules while there is too little; a model with what it says of each field; a new one when somebody asks."""
+    await house.send(LAN)
+    shown = (await client.get(f"{IDENTITY}/model")).json()
+    assert (shown["by"], shown["status"], shown["observations"], shown["next_at"]) == ("rules", "waiting", 1, 2_000)
+    refused = await client.post(f"{IDENTITY}/model")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too_few_observations")
+    await by_evidence(house)
+    shown = (await client.get(f"{IDENTITY}/model")).json()
+    assert (shown["by"], shown["status"]) == ("evidence", "remaking")
+    likely = {how["how"]: how["probability"] for how in shown["fields"]["birthday"]}
+    assert likely["the same"] == max(likely.values())
+    await house.platform.state.set(f"{house.platform.settings.state.prefix}ion", 900)
+    asked = await client.post(f"{IDENTITY}/model")
+    assert (asked.status_code, asked.json()["status"]) == (202, "asked")
 
 
 async def test_the_graph_is_compared_and_made_again(house: House, client: httpx.AsyncClient) -> None:
