@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-# A text reduced to what `fits` looks at: digits as 0, e, what may follow a number as a comma; all else is !.
-SKELETON = bytes(
-    next((new for new, old in ((48, b"0123456789.+"), (101, b"eE"), (44, b",}] \t\r\n")) if byte in old), 33)
-    for byte in range(256)
-)
+# A text reduced to what is looked at: digits as 0, e, what may follow a number as a comma, what opens as {; all else !.
+REDUCED = {b"0123456789.+": b"0", b"eE": b"e", b",}] \t\r\n": b",", b"{[": b"{"}
+SKELETON = bytes(next((new[0] for old, new in REDUCED.items() if byte in old), ord("!")) for byte in range(256))
 # To exceed a double, a number needs an exponent of three digits, or very many digits.
 LARGE = re.compile(rb"0e0{3,}(?:,|\Z)")
 LONG = b"0" * 200
@@ -42,9 +40,10 @@ def flaw(text: bytes, *, depth: int) -> Flaw | None:
     """
     if not text.isascii() and (broken := _broken(text)) is not None:
         return Flaw("invalid_utf8", f"Not valid UTF-8 from byte {broken} of it.")
-    if not fits(text) and (path := misfit(text)) is not None:
+    skeleton = text.translate(SKELETON)
+    if not _fits(skeleton) and (path := misfit(text)) is not None:
         return Flaw("number_out_of_range", "A number that no double can hold.", path)
-    if text.count(b"{") + text.count(b"[") > depth and measure(_any(text))[0] > depth:
+    if skeleton.count(b"{") > depth and measure(_any(text))[0] > depth:
         return Flaw("too_deep", f"Nested deeper than {depth} levels.")
     return None
 
@@ -62,8 +61,7 @@ def measure(value: Any) -> tuple[int, int]:
 
 def fits(text: bytes) -> bool:
     """Whether a JSON text surely holds no number beyond a double. It may say no for a text that merely looks so."""
-    skeleton = text.translate(SKELETON)
-    return LONG not in skeleton and LARGE.search(skeleton) is None
+    return _fits(text.translate(SKELETON))
 
 
 def misfit(text: bytes, levels: int = 64) -> str | None:
@@ -79,6 +77,10 @@ def misfit(text: bytes, levels: int = 64) -> str | None:
                 return step + path
         return ""
     return None
+
+
+def _fits(skeleton: bytes) -> bool:
+    return LONG not in skeleton and LARGE.search(skeleton) is None
 
 
 def _broken(text: bytes) -> int | None:

@@ -1,12 +1,12 @@
 """One event as it was sent → what is stored of it and whose it is. Pure: the same event always gives the same answer.
 
-Only what is needed is decoded: `properties` and `context` pass through as bytes, and the context is opened only where
-it holds something about a person. What a person's traits say is remembered by their bytes, because SDKs repeat them.
+Only what is needed is decoded: `properties` and `context` pass through as bytes, and of the context the few members
+that concern identity are picked. What a person's traits say is remembered by their bytes, because SDKs repeat them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -39,13 +39,8 @@ MOST_IDENTIFIERS = 30  # of one event; of more the strongest count
 MEMORY = 1 << 13  # persons remembered per process
 MEMORABLE = 4_096  # bytes of traits beyond which one is not remembered
 
-EMPTY = bytes(EMPTY_OBJECT)
+EMPTY, NULL = bytes(EMPTY_OBJECT), b"null"
 NO_ENRICHERS = Enrichers()
-PERSONAL = (b'"traits"', b'"externalIds"', b'"device"', b'"groupId"')
-# Marks of a context that was made where the person is: only there is the sender's address the person's.
-CLIENTS = (b'"userAgent"', b'"direct"')
-# Marks of one that may have been made there: SDKs of apps leave the others out.
-NEAR = (*CLIENTS, b'"page"', b'"screen"', b'"device"', b'"os"')
 PHONES = ("phone", "phoneNumber", "phone_number", "mobile")
 # Traits that speak of a person, though it may be to say that nobody is known (`Khách lẻ`).
 SPEAKING = (*TRAITS, "email", *PHONES)
@@ -54,13 +49,30 @@ CONTACTS = ("email", "phone")
 TELLING = frozenset(("name", "birthday", "street"))
 
 
-class Context(Struct, rename="camel"):
-    """The parts of a context that concern identity."""
+class Context(Struct, rename="camel", gc=False):
+    """The parts of a context that concern identity, and those of which it matters that they are there."""
 
     traits: Raw = NOTHING
     external_ids: Raw = NOTHING
     device: Any = None
     group_id: Any = None
+    ip: Raw = NOTHING
+    location: Raw = NOTHING
+    user_agent: Raw = NOTHING
+    direct: Raw = NOTHING
+    page: Raw = NOTHING
+    screen: Raw = NOTHING
+    os: Raw = NOTHING
+
+    @property
+    def is_clients(self) -> bool:
+        """Whether it was surely made where the person is: only there is the sender's address the person's."""
+        return bool(self.user_agent or self.direct)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it may have been made there: SDKs of apps do not say who they are."""
+        return bool(self.is_clients or self.page or self.screen or self.os or self.device is not None)
 
 
 class Named(Struct):
@@ -69,7 +81,7 @@ class Named(Struct):
     name: Any = None
 
 
-class Extracted(NamedTuple):
+class Extracted(Struct, frozen=True, gc=False):
     """An event, ready to be resolved. `observation` is None for anonymous activity; `device` is `type:value` or empty.
 
     Who is described, but not identified, binds no device. `previous` is the device that an alias call may have meant. A
@@ -100,20 +112,18 @@ class Refused(NamedTuple):
 
 
 class Person(NamedTuple):
-    """What an event says of a person. `identifiers` are empty when it names nobody; `speaks`: it does of somebody.
+    """What an event says of a person; `identifiers` are empty when it names nobody.
 
-    `vague`: all that tells who it is, is one telephone or mailbox.
+    `vague`: it speaks of somebody and does not say who, or only by one telephone or mailbox.
     """
 
     anchor: Anchor
     identifiers: tuple[Value, ...]
     attributes: dict[str, str]
     traits: Raw
-    speaks: bool
     vague: bool
 
 
-NOBODY = Context()
 # What senders write for no traits; anything else that is no object would be lost.
 NO_TRAITS = (b"null", b"[]", b'""')
 TRAITS_REFUSED = Refused("invalid_type", "`context.traits` must be an object.", "context.traits")
@@ -151,24 +161,28 @@ class Extractor:
             return Refused("undecodable", f"The event cannot be read: {error}.")
 
     def _flaw(self, event: RawEvent) -> Refused | None:
-        """Why its parts cannot be stored: the collector passes them on unread."""
-        for name, raw in (("properties", event.properties), ("traits", event.traits), ("context", event.context)):
-            if len(raw) and (found := flaw(bytes(raw), depth=self._depth)) is not None:
+        """Why its parts cannot be stored: the collector passes them on unread. Few can't, so all are tried as one."""
+        properties, traits, context = event.properties or NULL, event.traits or NULL, event.context or NULL
+        if flaw(b"[%b,%b,%b]" % (properties, traits, context), depth=self._depth + 1) is None:
+            return None
+        for name, raw in (("properties", properties), ("traits", traits), ("context", context)):
+            if (found := flaw(bytes(raw), depth=self._depth)) is not None:
                 return Refused(found.code, found.reason, name + found.path)
         return None
 
     def _extract(self, event: RawEvent, batch: RawBatch) -> Extracted | Refused:
-        context = _from_where(merged(bytes(event.context), bytes(batch.context)), batch)
-        inner = _context(context) if any(mark in context for mark in PERSONAL) else NOBODY
-        if len(inner.traits) and (nested := bytes(inner.traits))[:1] != b"{" and nested not in NO_TRAITS:
+        context = merged(bytes(event.context), bytes(batch.context))
+        inner = _context(context)
+        if inner.traits and (nested := bytes(inner.traits))[:1] != b"{" and nested not in NO_TRAITS:
             return TRAITS_REFUSED
-        user_id, anonymous_id = scalar(event.user_id).strip(), scalar(event.anonymous_id).strip()
-        previous = scalar(event.previous_id).strip() if event.type == "alias" else ""
+        user_id, anonymous_id = _text(event.user_id), _text(event.anonymous_id)
+        previous = _text(event.previous_id) if event.type == "alias" else ""
         person = self._person_of(event, inner, user_id, previous)
         device = self._device(anonymous_id, inner.device)
         at = event_time(event, batch)
         period = at // self._session
-        said = self._said(person, at, device if device and _is_elsewhere(event, context) else "")
+        elsewhere = device if person.vague and event.type == "track" and not inner.is_near else ""
+        said = self._said(person, at, elsewhere)
         if said is not None:
             anchor = person.anchor if said is person.attributes else anchor_of(person.identifiers, said)
             observation = Observation(person.identifiers, said, batch.received_at, batch.source)
@@ -179,7 +193,7 @@ class Extractor:
             return UNIDENTIFIABLE
         properties = _properties(event)
         name = _name(event, properties)
-        context, properties = self._enrich(batch.source, event.type, context, properties)
+        context, properties = self._enrich(batch.source, event.type, _from_where(context, inner, batch), properties)
         return Extracted(
             at,
             period,
@@ -190,7 +204,7 @@ class Extractor:
             name,
             user_id,
             anonymous_id,
-            scalar(event.group_id).strip() or scalar(inner.group_id).strip(),
+            _text(event.group_id) or (scalar(inner.group_id).strip() if inner.group_id else ""),
             Raw(properties),
             Raw(context),
             person.traits,
@@ -199,18 +213,16 @@ class Extractor:
     def _said(self, person: Person, at: int, elsewhere: str) -> dict[str, str] | None:
         """What is said of a person: the attributes, and when and where, as far as that matters. None if nothing is.
 
-        `elsewhere`: a device that is not the person's own, and on which many may be spoken of.
+        `elsewhere`: the device, such as a till, at which somebody else speaks of a person whom that does not tell.
         """
-        if person.identifiers:
-            if person.vague and elsewhere:
+        if elsewhere:
+            if person.identifiers:
                 return person.attributes | {DAY: clock.to_text(at)[:10]}
-            if self._policy.limits_within and len(person.identifiers) > 1:
-                return person.attributes | {PERIOD: self._policy.period_of(at)}
-            return person.attributes
-        if person.speaks and elsewhere:
             begun = clock.to_text(at // self._session * self._session)
             return person.attributes | {SESSION: f"{elsewhere} {begun}"}
-        return None
+        if self._policy.limits_within and len(person.identifiers) > 1:
+            return person.attributes | {PERIOD: self._policy.period_of(at)}
+        return person.attributes if person.identifiers else None
 
     def _person_of(self, event: RawEvent, inner: Context, user_id: str, previous: str) -> Person:
         own = _filled(bytes(event.traits)) if event.type == "identify" else EMPTY
@@ -224,9 +236,8 @@ class Extractor:
         found = self._of_account(user_id, previous) | self._of_traits(traits) | self._of_external(external)
         identifiers = tuple(sorted(sorted(found, key=self._strength)[:MOST_IDENTIFIERS]))
         described = described_by(traits, self._identifiers.region)
-        speaks = any(traits.get(name) for name in SPEAKING)
-        vague = len(identifiers) == 1 and identifiers[0][0] in CONTACTS and not TELLING & described.keys()
-        return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw), speaks, vague)
+        vague = _is_vague(identifiers, described) if identifiers else any(traits.get(name) for name in SPEAKING)
+        return Person(anchor_of(identifiers, described), identifiers, described, Raw(raw), vague)
 
     def _strength(self, value: Value) -> tuple[tuple[int, str], Value]:
         return self._policy.order_of(value[0]), value
@@ -266,9 +277,9 @@ class Extractor:
         return f"{value[0]}:{value[1]}" if value else ""
 
 
-def _is_elsewhere(event: RawEvent, context: bytes) -> bool:
-    """Whether it tells what somebody did, and not from where they are: a till's sale, a call that an agent logs."""
-    return event.type == "track" and not any(mark in context for mark in NEAR)
+def _is_vague(identifiers: Sequence[Value], described: Mapping[str, str]) -> bool:
+    """Whether all that tells who it is, is one telephone or mailbox."""
+    return len(identifiers) == 1 and identifiers[0][0] in CONTACTS and not TELLING & described.keys()
 
 
 def event_time(event: RawEvent, batch: RawBatch) -> int:
@@ -291,11 +302,13 @@ def event_time(event: RawEvent, batch: RawBatch) -> int:
         skew = received - sent
         if abs(skew) <= ABSURD_SKEW or abs(sent - stamp) <= LONGEST_QUEUE:
             stamp += skew
-    return received if stamp > received + FUTURE else clock.clamp(stamp)
+    return received if stamp > received + FUTURE else max(stamp, clock.EARLIEST)
 
 
 def moment(raw: Any) -> int | None:
     """A time as senders write it (ISO 8601, or a number of seconds or milliseconds) → milliseconds, or None."""
+    if raw is None:
+        return None
     if isinstance(raw, str):
         try:
             when = datetime.fromisoformat(raw)
@@ -317,13 +330,17 @@ def merged(own: bytes, beside: bytes) -> bytes:
     return _encode(_object(beside) | _object(own))
 
 
-def _from_where(context: bytes, batch: RawBatch) -> bytes:
+def _from_where(context: bytes, inner: Context, batch: RawBatch) -> bytes:
     """The context with the address and the location of who sent it, where that is the person and says neither."""
-    if not (batch.ip or len(batch.location)) or b'"ip"' in context or not any(mark in context for mark in CLIENTS):
+    if not (batch.ip or batch.location) or inner.ip or not inner.is_clients:
         return context
-    if len(batch.location) and b'"location"' not in context:
+    if batch.location and not inner.location:
         context = _with(context, b"location", bytes(batch.location))
     return _with(context, b"ip", _encode(batch.ip)) if batch.ip else context
+
+
+def _text(raw: str | None) -> str:
+    return raw.strip() if raw else ""
 
 
 def _filled(raw: bytes) -> bytes:
@@ -348,8 +365,8 @@ def _properties(event: RawEvent) -> bytes:
 
 def _name(event: RawEvent, properties: bytes) -> str:
     if event.type == "track":
-        return scalar(event.event)
+        return event.event or ""
     if event.type not in ("page", "screen"):
         return ""
-    named = scalar(event.name)
+    named = event.name or ""
     return named if named or b'"name"' not in properties else scalar(_named(properties).name)

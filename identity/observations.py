@@ -12,6 +12,7 @@ shop's own. So that not everybody becomes one anchor, `SESSION` or `DAY` is part
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -23,6 +24,7 @@ from identity.identifiers import Value
 
 Anchor = bytes  # 16 of them
 ANCHOR = 16
+MEMORY = 1 << 14  # sessions remembered per process: most of an hour's events are of few of them
 
 # The attribute of who is described and not identified: the device that is not theirs, and the slice of time.
 SESSION: Final = "session"
@@ -56,6 +58,7 @@ def anchor_of(identifiers: Iterable[Value], attributes: Mapping[str, str]) -> An
     return blake2b(_content((sorted(set(identifiers)), sorted(attributes.items()))), digest_size=ANCHOR).digest()
 
 
+@lru_cache(MEMORY)
 def session_anchor(device: str, period: int) -> Anchor:
     """The anchor of a device's anonymous activity in one slice of time."""
     return blake2b(f"{period}@{device}".encode(), digest_size=ANCHOR).digest()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from cdp import clock
 from cdp.enrichers import Enrichers
@@ -270,7 +270,7 @@ def test_enrichers_decide_nobody() -> None:
     assert isinstance(plain, Extracted)
     assert isinstance(enriched, Extracted)
     assert enriched != plain
-    assert enriched._replace(properties=plain.properties, context=plain.context) == plain
+    assert structs.replace(enriched, properties=plain.properties, context=plain.context) == plain
 
 
 # -- time
