@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -349,6 +349,10 @@ doings = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(happened=st.lists(doings, min_size=4, max_size=14))
+@example(
+    [("likely", PEOPLE[0], 1), ("likely", PEOPLE[1], 1), ("orders", ANCHORS[1]), ("surely", ANCHORS[1], PEOPLE[0])]
+)
+@example([("orders", ANCHORS[1]), ("surely", ANCHORS[0], PEOPLE[1]), ("surely", ANCHORS[1], PEOPLE[2])])
 async def test_each_view_is_what_a_stupid_reading_says(town: Town, happened: list[tuple[Any, ...]]) -> None:
     """After anything: destinations have the sure people who bought and may be sent, segments and profiles both views.
 
