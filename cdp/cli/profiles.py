@@ -20,6 +20,7 @@ COLUMNS = {
     "events": ["at", "source", "type", "name", "properties", "message_id"],
     "links": ["rule", "value", "probability", "left", "right"],
     "deliveries": ["at", "destination", "segment", "action", "outcome", "reason"],
+    "sure": ["profile_id", "identifiers", "segments"],
     "traits": ["trait", "value", "source", "at", "verified", "rule"],
     "values": ["trait", "value", "source", "verified", "times", "last_at", "counts", "message_id"],
 }
@@ -129,6 +130,10 @@ def _shown(answer: Mapping[str, Any]) -> dict[str, Any]:
     shown |= {name: _money(value) for name, value in computed.items() if value not in (None, {}, 0)}
     shown["traits"] = [
         {"trait": name, "value": text_of(value), **origins.get(name, {})} for name, value in traits.items()
+    ]
+    shown["sure"] = [
+        part | {"identifiers": ", ".join("{type}:{value}".format(**one) for one in part["identifiers"])}
+        for part in shown.pop("sure", [])
     ]
     shown["values"] = [{"trait": name, **one} for name, said in values.items() for one in said]
     return {name: value for name, value in shown.items() if value != [] or name == "segments"}

@@ -14,7 +14,7 @@ from cdp.cli.output import Output
 app = group("segment", "Groups of people: define them, see who is in, who came and who went.")
 PATH = "/api/v1/segments"
 
-add_list(app, PATH, ["key", "name", "members", "ready", "description"], "segment")
+add_list(app, PATH, ["key", "name", "view", "members", "ready", "description"], "segment")
 add_get(app, PATH, "segment")
 add_put(app, PATH, "segment")
 add_delete(app, PATH, "segment")

@@ -34,6 +34,10 @@ LAN: dict[str, Any] = {
         "rfm": {"recency": 5, "frequency": 3, "monetary": None, "days": 1, "currency": "LAK"},
     },
     "segments": ["vip"],
+    "sure": [
+        {"profile_id": "5e0c", "identifiers": [{"type": "user_id", "value": "lan"}], "segments": ["vip"]},
+        {"profile_id": "0b1f", "identifiers": [], "segments": []},
+    ],
     "shared_with": [],
     "events": None,
     "values": {
@@ -68,7 +72,7 @@ def lines(text: str) -> list[list[str]]:
 
 
 async def test_a_person_is_shown_with_where_traits_come_from_and_what_was_bought(service: None, cli: Cli) -> None:
-    """Simple things line by line, then a table of traits; JSON as the API says it."""
+    """Simple things line by line, then tables of traits and of sure people; JSON as the API says it."""
     people, machines = await cli("profile", "user_id:lan"), await cli("profile", "user_id:lan", "--json")
     shown = lines(people.out)
 
@@ -77,6 +81,7 @@ async def test_a_person_is_shown_with_where_traits_come_from_and_what_was_bought
     assert ["rfm", "R5", "F3", "M-", "(last", "order", "1", "days", "ago)"] in shown
     assert ["favourite_category", "Áo", "dài"] in shown
     assert ["city", "Huế", "pos", "2026-11-21T08:30:00.000Z", "yes", "most_recent_verified"] in shown
+    assert ["5e0c", "user_id:lan", "vip"] in shown and ["0b1f", "-"] in shown
     assert not [line for line in shown if line[0] in ("refunded", "values", "provenance", "shared_with")]
     assert machines.json() == LAN | {"asked": "user_id:lan", "values": None}
 

@@ -116,3 +116,21 @@ def test_every_field_says_what_it_is() -> None:
 
     assert len(described) > 30
     assert [name for name, description in described.items() if not (description or "").endswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"likely": 0.4}, "CDP_IDENTITY__LIKELY"),
+        ({"sure": 1}, "CDP_IDENTITY__SURE"),
+        ({"likely": 0.8, "sure": 0.7}, "CDP_IDENTITY__SURE: Value error, must not be below likely"),
+        ({"likely": 0.97}, "CDP_IDENTITY__SURE: Value error, must not be below likely"),
+        ({"accounts": 0}, "CDP_IDENTITY__ACCOUNTS"),
+    ],
+)
+def test_what_is_sure_is_likely(wrong: dict[str, float], named: str) -> None:
+    """The surer view is at least as sure as the other, and neither is a coin's toss or beyond doubt."""
+    with pytest.raises(MisconfiguredError) as refused:
+        Settings.load(identity=wrong)
+
+    assert named in refused.value.message

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from cdp import clock
+from cdp import clock, profiles
 from cdp.errors import PermanentError, TransientError
+from cdp.profiles import Part, Profile
+from cdp.records import AnchorAssigned, Identifier, ObservationAdded
 from cdp.settings import Settings
 from cdp.warehouse.base import ROWS_REFUSED, Warehouse
+from cdp.warehouse.rows import TABLES, change_rows, encode_rows
 
 COLUMNS = ("anchor_id", "at", "received_at", "message_id", "properties")
 ANCHOR = "00000000-0000-4000-8000-000000000001"
@@ -203,6 +206,34 @@ class WarehouseContract:
         first = await winner(values)
         assert {first} == {await winner(values[::-1]), await winner([values[1], values[2], values[0]])}
         assert first in ('"x"', '"y"')
+
+    async def test_people_are_read_in_both_views(self, warehouse: Warehouse) -> None:
+        """Two who likely are one have a profile together, and each what surely is theirs alone."""
+        lan, hoa = "00000000-0000-4000-8000-000000000011", "00000000-0000-4000-8000-000000000012"
+        other = "00000000-0000-4000-8000-000000000002"
+        changes = [
+            ObservationAdded(ANCHOR, "web", 1, [Identifier("email", "lan@x.vn")]),
+            ObservationAdded(other, "web", 1, [Identifier("email", "hoa@x.vn")]),
+            AnchorAssigned(ANCHOR, lan, 1, 1),
+            AnchorAssigned(other, lan, 1, 1, sure_id=hoa),
+        ]
+        for row in (row for change in changes for row in change_rows(change)):
+            await warehouse.insert(TABLES[type(row)], row.__struct_fields__, encode_rows([row]))
+        likely = (await profiles.read(warehouse, [lan, hoa])).values()
+        sure = (await profiles.read_sure(warehouse, [lan, hoa])).values()
+
+        def emails(one: Profile | Part) -> list[str]:
+            return [known.value for known in one.identifiers]
+
+        assert [(one.profile_id, emails(one)) for one in likely] == [(lan, ["hoa@x.vn", "lan@x.vn"])]
+        assert [[(part.profile_id, emails(part)) for part in one.parts] for one in likely] == [
+            [(lan, ["lan@x.vn"]), (hoa, ["hoa@x.vn"])]
+        ]
+        assert [(one.profile_id, emails(one), one.parts, one.beside) for one in sure] == [
+            (lan, ["lan@x.vn"], [], [{}]),
+            (hoa, ["hoa@x.vn"], [], [{}]),
+        ]
+        assert await profiles.likely_of(warehouse, hoa) == lan
 
 
 TRAIT_COLUMNS = ("anchor_id", "name", "at", "value", "message_id")

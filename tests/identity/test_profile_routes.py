@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from cdp import trait_rules
-from cdp.records import SegmentChange, SegmentChanges, encode
+from cdp.records import AnchorAssigned, IdentityChanges, SegmentChange, SegmentChanges, encode
 from cdp.service import Platform
 from cdp.streams.base import Message
 from cdp.testing import START
-from cdp.topics import SEGMENTS_CHANGES
+from cdp.topics import IDENTITY_CHANGES, SEGMENTS_CHANGES
 from cdp.warehouse.base import Warehouse
 from cdp.warehouse.loader import Loader
 from identity.routes import router
@@ -207,3 +207,32 @@ async def test_a_profile_comes_from_the_cache_until_something_is_stored(
         says({"phone": "0905123456"}), {"type": "identify", "userId": "", "traits": {"phone": "0905123456"}}
     )
     assert (await person(client, LAN))["event_count"] == 4
+
+
+async def test_a_profile_tells_of_whom_it_likely_consists(
+    house: House, client: httpx.AsyncClient, warehouse: Warehouse
+) -> None:
+    """Sure people have their own identifiers and segments, all of them the profile's; the id of each finds it."""
+    await house.send(says({"email": "lan@x.vn"}), says({"email": "hoa@x.vn"}))
+    whole = await person(client, LAN, include="anchors")
+    assert whole["sure"] == []
+    lan, hoa = whole["profile_id"], "00000000-0000-4000-8000-000000000042"
+    loader = Loader(house.platform.log, warehouse, house.platform.state, house.platform.settings.state.prefix, pace=0)
+    [anchor] = [one["anchor_id"] for one in whole["anchors"] if one["anchor_id"] != lan]
+    doubt = AnchorAssigned(anchor, lan, 2**62, START, previous_id=lan, sure_id=hoa)
+    entered = SegmentChanges([SegmentChange("vip", hoa, "entered", 1, START)])
+    await loader.handle([Message(IDENTITY_CHANGES.name, 0, 0, START, encode(IdentityChanges([doubt])))])
+    await person(client, LAN)  # a part's memberships change without a word to the whole, which is in the cache
+    await loader.handle([Message(SEGMENTS_CHANGES.name, 0, 0, START, encode(entered))])
+    found = await person(client, LAN)
+
+    assert found["segments"] == ["vip"]
+    assert {one["profile_id"]: one["segments"] for one in found["sure"]} == {lan: [], hoa: ["vip"]}
+    emails = {
+        one["profile_id"]: [each["value"] for each in one["identifiers"] if each["type"] == "email"]
+        for one in found["sure"]
+    }
+    assert emails == {lan: ["lan@x.vn"], hoa: ["hoa@x.vn"]}
+    assert await person(client, f"profile_id:{hoa}") == found
+    assert (await client.get(f"/api/v1/profiles/profile_id:{hoa}/explain")).json()["profile_id"] == lan
+    assert (await client.get(f"/api/v1/profiles/profile_id:{hoa[:-1]}3")).status_code == 404

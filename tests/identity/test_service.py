@@ -44,8 +44,11 @@ async def test_the_role_resolves_what_arrives(platform: Platform) -> None:
 
 def test_the_policy_is_the_settings() -> None:
     """Limits, sizes and patterns come from the settings; other rules have another fingerprint."""
-    settings = IdentitySettings(user_ids_per_profile=2, identifiers_per_profile=7, blocked_values=("demo.*",))
+    settings = IdentitySettings(
+        user_ids_per_profile=2, identifiers_per_profile=7, blocked_values=("demo.*",), likely=0.6, sure=0.9, accounts=2
+    )
     policy = Policy.of(settings)
+    assert (policy.views, policy.accounts) == ((0.6, 0.9), 2)
     assert (policy.limit_of("user_id"), policy.limit_of("email"), policy.limit_of("zalo_id")) == (2, 7, 7)
     assert policy.identifiers.read("user_id", "demo-1") is None
     assert policy.fingerprint == Policy.of(settings).fingerprint != Policy.of(IdentitySettings()).fingerprint

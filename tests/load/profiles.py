@@ -64,6 +64,10 @@ INSERT INTO identity_map (profile_id, anchor_id, kind, present, version, at)
 SELECT reinterpretAsUUID(number), reinterpretAsUUID(number), 'observation', 1, 1, now64(3)
 FROM numbers({first:UInt64}, {count:UInt64})
 """
+SURE = """
+INSERT INTO sure_map (profile_id, anchor_id, likely_id, present, version, at)
+SELECT sure_id, anchor_id, profile_id, present, version, at FROM identity_map
+"""
 TRAITS = """
 INSERT INTO trait_values (anchor_id, name, source, verified, at, value, message_id)
 SELECT anchor_id, name, source, verified, at, value, message_id FROM statements
@@ -132,6 +136,7 @@ async def fill(warehouse: Warehouse, events: int) -> None:
         mapped = PEOPLE.replace("reinterpretAsUUID(number)", f"toUUID('{owner}')")
         await warehouse.command(mapped, {"first": 0, "count": 1})
     await warehouse.command(PEOPLE, {"first": 10, "count": events // EACH})
+    await warehouse.command(SURE)
     await warehouse.command(TRAITS)
 
 
@@ -172,7 +177,7 @@ async def _measured(house: House, meter: Meter, usual: uuid.UUID) -> dict[str, C
     cache = Cache(state, "load:", seconds=600)
     found = {
         "floor: one look-up by key": lambda: warehouse.rows(FLOOR, {"profile": str(usual)}),
-        "traits of a usual person (activation)": lambda: profiles.read(warehouse, [str(usual)]),
+        "traits of a usual person (activation)": lambda: profiles.read_sure(warehouse, [str(usual)]),
         "a usual person, computed": lambda: profiles.read_whole(warehouse, str(usual)),
         "… with a trait whose values are counted": lambda: profiles.read_whole(warehouse, str(usual), frequent),
         "somebody with 1,000 events, computed": lambda: profiles.read_whole(warehouse, str(BUSY)),

@@ -6,11 +6,11 @@ import json
 import uuid
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from cdp.clock import DAY
-from cdp.views import LIKELY
+from cdp.views import LIKELY, SURE
 from tests.segments.strategies import NOW, doings
 from tests.segments.world import World
 
@@ -53,6 +53,10 @@ async def do(world: World, doing: tuple[Any, ...]) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(doings(PEOPLE), min_size=1, max_size=12))
+@example(
+    [("event", 0, NOW - DAY, "track", "", {}, {}), ("move", 0, 1, 2), ("define", "one", {"type": "track"}, LIKELY)]
+)
+@example([("define", "one", {"type": "track"}, view) for view in (LIKELY, SURE)] + [("move", 0, 0, 1), ("wait", DAY)])
 async def test_step_by_step_equals_anew(world: World, happened: list[tuple[Any, ...]]) -> None:
     """After every happening, and with whatever order of late events, merges, splits and restarts: the oracle agrees.
 

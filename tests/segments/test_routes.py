@@ -77,6 +77,7 @@ async def test_a_segment_is_defined_and_becomes_ready(world: World, client: http
         "name": "Buyers",
         "description": "",
         "conditions": {"event": "Order Completed"},
+        "view": "sure",
         "version": answer.json()["version"],
         "members": 1,
         "ready": True,
@@ -169,6 +170,37 @@ async def test_a_preview_of_an_empty_installation_counts_nobody(client: httpx.As
 
     assert (found["profiles"], found["of"], found["sample"]) == (0, 0, [])
     assert {one["profiles"] for one in found["explain"]} == {0}
+
+
+async def test_a_segment_says_who_counts_as_one_person(world: World, client: httpx.AsyncClient) -> None:
+    """Two who bought once each, and likely are one, are a regular in the likely view only; previews say so before."""
+    regulars = {"event": "Order Completed", "count": {"at_least": 2}}
+    lan, hoa = world.person(), world.person()
+    world.bought(lan)
+    world.bought(hoa)
+    world.stage.assign(world.stage.anchors(hoa)[0], lan, hoa)
+    await world.stage.store()
+    for view, people, of in (("likely", [lan], 1), ("sure", [], 2)):
+        found = (await client.post(f"{PATH}/preview", json={"conditions": regulars, "view": view})).json()
+        assert (found["sample"], found["of"]) == (people, of)
+        answer = await put(client, view, {"conditions": regulars, "view": view})
+        assert answer.json()["view"] == view
+    await told(world)
+    await world.settle()
+
+    assert await world.members() == {("likely", lan)}
+    assert (await client.put(f"{PATH}/x", json={"conditions": regulars, "view": "odd"})).status_code == 400
+
+
+async def test_people_who_are_sent_stay_sure(world: World, client: httpx.AsyncClient) -> None:
+    """A segment that a sync sends cannot become one of likely people."""
+    await put(client, "buyers", BUYERS)
+    await world.platform.registry.put("sync", "buyers-to-crm", {"segment": "buyers", "destination": "crm"})
+    refused = await client.put(f"{PATH}/buyers", json=BUYERS | {"view": "likely"})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    assert "buyers-to-crm" in refused.json()["error"]["message"]
+    assert (await put(client, "others", BUYERS | {"view": "likely"})).status_code == 201
 
 
 async def test_members_are_told_for_any_moment(world: World, client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from redis.asyncio import Redis
 
-from cdp.anchors import anchor_key
+from cdp.anchors import anchor_key, owners_of, pack_owner, profiles_of
 from cdp.errors import PermanentError, TransientError
 from cdp.records import (
     AnchorAssigned,
@@ -48,7 +48,7 @@ from cdp.topics import (
     Topic,
 )
 from cdp.warehouse.base import Warehouse
-from cdp.warehouse.loader import Loader
+from cdp.warehouse.loader import Loader, Turn
 from tests.waiting import eventually
 
 RECEIVED = 1_795_249_800_000
@@ -266,6 +266,55 @@ async def test_a_moved_anchor_leaves_its_old_profile(loader: Loader, warehouse: 
     assert await ids(warehouse, present) == [one]
     await loader.handle([changes(moved, assigned)])
     assert await ids(warehouse, present) == [one]
+
+
+async def test_an_anchor_is_surely_somebody_s_and_likely_somebody_s(loader: Loader, warehouse: Warehouse) -> None:
+    """Each map has the anchor once, under who it is there, in any order; whoever a step concerns in a view is told."""
+    anchor, likely, sure, other = (uuid_of(name) for name in ("anchor", "likely", "sure", "other"))
+    steps = [
+        AnchorAssigned(anchor, likely, 1, RECEIVED),
+        AnchorAssigned(anchor, likely, 2, RECEIVED, previous_id=likely, sure_id=sure),
+        AnchorAssigned(anchor, other, 3, RECEIVED, previous_id=likely, sure_id=sure, previous_sure_id=sure),
+        AnchorAssigned(anchor, other, 4, RECEIVED, previous_id=other, previous_sure_id=sure),
+    ]
+    owners = [(likely, likely), (likely, sure), (other, sure), (other, other)]
+
+    async def stored() -> tuple[list[tuple[uuid.UUID, uuid.UUID]], list[tuple[uuid.UUID, uuid.UUID]]]:
+        return (
+            await warehouse.rows("SELECT profile_id, sure_id FROM identity_map FINAL WHERE present = 1"),
+            await warehouse.rows("SELECT likely_id, profile_id FROM sure_map FINAL WHERE present = 1"),
+        )
+
+    touched = [{likely}, {likely, sure}, {likely, sure, other}, {sure, other}]
+    for step, owner, concerned in zip(steps, owners, touched, strict=True):
+        await loader.handle([changes(step)])
+        known = [tuple(map(uuid.UUID, owner))]
+        assert await stored() == (known, known)
+        assert Turn([changes(step)]).profiles.keys() == concerned
+    for table in ("identity_map", "sure_map"):
+        await warehouse.command(f"TRUNCATE TABLE {table}")
+    await loader.handle([changes(*steps[::-1])])
+    assert await stored() == (known, known)
+
+
+async def test_an_event_touches_whom_it_is_about_in_both_views(
+    loader: Loader, log: Log, state: Redis, settings: Settings
+) -> None:
+    """The likely profile and the sure person, each once, whoever else is a part of the profile."""
+    likely, sure = uuid.uuid4(), uuid.uuid4()
+    packed = [pack_owner(likely.bytes, one.bytes) for one in (likely, sure)]
+    for number, value in enumerate(packed):
+        await state.set(anchor_key(settings.state.prefix, uuid_of(f"anchor {number}")), value)
+    anchors = [uuid_of(f"anchor {number}") for number in range(3)]
+    assert await owners_of(state, settings.state.prefix, anchors) == [
+        (str(likely), str(likely)),
+        (str(likely), str(sure)),
+        (anchors[2], anchors[2]),
+    ]
+    assert await profiles_of(state, settings.state.prefix, anchors) == [str(likely), str(likely), anchors[2]]
+
+    await loader.handle([resolved(0, event(1))])
+    assert sorted(each.profile_id for each in await touched(log)) == sorted(map(str, (likely, sure)))
 
 
 async def test_profiles_are_touched_with_their_newest_trace(

@@ -7,7 +7,9 @@ from importlib.resources import files
 import msgspec
 import pytest
 
+from cdp.records import AnchorAssigned
 from cdp.warehouse.base import Warehouse
+from cdp.warehouse.rows import TABLES, change_rows, encode_rows
 from cdp.warehouse.sql import load, statements
 
 
@@ -55,3 +57,28 @@ async def test_what_sources_said_before_is_found_in_the_stored_events(warehouse:
 
     latest = await warehouse.rows("SELECT source, value, verified FROM trait_values FINAL ORDER BY source")
     assert latest == [("pos", '"Hà Nội"', 0), ("web", '"Vinh"', 0)]
+
+
+async def test_whoever_was_one_person_before_there_were_views_is_surely_one(warehouse: Warehouse) -> None:
+    """The surer view begins as the map that there was; doing it again takes nothing back that came since."""
+    columns = ("profile_id", "anchor_id", "kind", "present", "version", "at")
+    anchor, gone, kept, sure = (f"00000000-0000-0000-0000-00000000000{number}" for number in range(1, 5))
+    rows = [(gone, 1, 1), (gone, 0, 2), (kept, 1, 2)]
+    lines = [
+        msgspec.json.encode(dict(zip(columns, (p, anchor, "observation", n, v, 0), strict=True))) for p, n, v in rows
+    ]
+    await warehouse.insert("identity_map", columns, b"\n".join(lines))
+    file = files("cdp.warehouse").joinpath("migrations", "0005_two_views.sql")
+    present = "SELECT toString(profile_id), toString(likely_id), version FROM sure_map FINAL WHERE present = 1"
+
+    async def migrate() -> None:
+        for statement in statements(file.read_text(encoding="utf-8")):
+            await warehouse.command(statement)
+
+    await migrate()
+    assert await warehouse.rows(present) == [(kept, kept, 2)]
+    change = AnchorAssigned(anchor, kept, 3, 0, previous_id=kept, sure_id=sure)
+    for row in change_rows(change):
+        await warehouse.insert(TABLES[type(row)], row.__struct_fields__, encode_rows([row]))
+    await migrate()
+    assert await warehouse.rows(present) == [(sure, kept, 3)]
