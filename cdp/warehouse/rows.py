@@ -120,6 +120,7 @@ class LinkRow(Struct):
     message_id: str
     trace_id: str
     author: str
+    model: int
 
 
 class ProfileChangeRow(Struct):
@@ -403,6 +404,7 @@ def _link(change: LinkChanged) -> LinkRow:
         message_id=change.message_id,
         trace_id=change.trace_id,
         author=change.by,
+        model=change.model,
     )
 
 

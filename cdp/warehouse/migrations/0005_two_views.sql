@@ -17,3 +17,6 @@ SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory 
 
 INSERT INTO sure_map (profile_id, anchor_id, likely_id, present, version, at)
 SELECT sure_id, anchor_id, profile_id, present, version, at FROM identity_map FINAL WHERE present = 1;
+
+-- Which model weighed the evidence of a link; 0 where a rule or somebody joined.
+ALTER TABLE links ADD COLUMN IF NOT EXISTS model UInt32 DEFAULT 0;
