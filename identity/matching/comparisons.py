@@ -181,14 +181,17 @@ class Date(Comparison):
         """By edits, exchanged parts, equal parts and nearness."""
         if len(left) != 8 or len(right) != 8:
             return 1 if edits(left, right, score_cutoff=1) <= 1 else 4
-        year, month, day = left[:4] == right[:4], left[4:6], left[6:]
-        same = year + (month == right[4:6]) + (day == right[6:])
+        year, month, day = left[:4], left[4:6], left[6:]
+        same = (year == right[:4]) + (month == right[4:6]) + (day == right[6:])
+        if not same:
+            return 3 if int(right[:4]) - int(year) <= 1 else 4
         # A slip, or an exchange, leaves one of the three as it was.
-        if same and (edits(left, right, score_cutoff=1) <= 1 or (year and month == right[6:] and day == right[4:6])):
+        exchanged = year == right[:4] and month == right[6:] and day == right[4:6]
+        if exchanged or edits(left, right, score_cutoff=1) <= 1:
             return 1
         if same >= 2:
             return 2
-        return 3 if abs(int(left[:4]) - int(right[:4])) <= 1 else 4
+        return 3 if int(right[:4]) - int(year) <= 1 else 4
 
 
 class Email(Comparison):
