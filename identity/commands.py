@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -27,7 +28,7 @@ MOST_SHOWN = 10
 
 app = typer.Typer()
 
-File = Annotated[Path, typer.Argument(help="A CSV, JSONL, Parquet or XLSX file with a header; .gz is read too.")]
+File = Annotated[Path, typer.Argument(help="A CSV, JSON, JSONL, Parquet or XLSX file with a header; .gz is read too.")]
 Roles = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,10 +64,14 @@ def resolve(
 ) -> None:
     """Find out which rows of a file are one person, without labels or rules."""
     out = Output(as_json=as_json)
+    if output is not None:
+        _check(file, output)
     resolved = _resolved(file, _roles(column), threshold, region, out)
     if output is not None:
         _write(file, output, resolved)
-    out.record(_summary(resolved, output))
+    _print(_summary(resolved, output), out)
+    if output is None and not as_json:
+        typer.echo("Name a file with --output to get the rows, each with its person.", err=True)
 
 
 @app.command("evaluate")
@@ -89,24 +94,22 @@ def evaluate(
     out = Output(as_json=as_json)
     truth = truth or _truth(file, found)
     if found is not None:
-        rows = list(zip(*(_column(file, name) for name in (found, truth)), strict=True))
-        out.record(_figures(evaluation.evaluate(*(dict(enumerate(cells)) for cells in zip(*rows, strict=True)))))
+        labels = _labels(_column(file, truth), truth)
+        # Who was not found is nobody else's.
+        people = {row: cell or (row,) for row, cell in enumerate(_column(file, found), start=1)}
+        _print(_figures(evaluation.evaluate(people, labels)), out)
         return
     roles = {**_roles(column), truth: "ignore"}
     resolved = _resolved(file, roles, threshold, region, out, label=truth)
-    labels = dict(enumerate(resolved.labels, start=1))
+    labels = _labels(resolved.labels, truth)
     figures = _figures(evaluation.evaluate(resolved.person_of(), labels))
-    pairs = max(figures["pairs_in_truth"], 1)
     sure = evaluation.evaluate(resolved.person_of(sure=True), labels).pairwise
-    estimated = resolved.linker.estimated_matches()
-    out.record(
-        {
-            **figures,
-            "sure_pairwise": {"precision": round(sure.precision, 4), "recall": round(sure.recall, 4)},
-            "estimated_matches": round(estimated),
-            "estimated_by_true": round(estimated / pairs, 3),
-        }
-    )
+    figures["sure_pairwise"] = {"precision": round(sure.precision, 4), "recall": round(sure.recall, 4)}
+    if len(labels) == len(resolved.labels):
+        estimated = resolved.linker.estimated_matches()
+        figures["estimated_matches"] = round(estimated)
+        figures["estimated_by_true"] = round(estimated / max(figures["pairs_in_truth"], 1), 3)
+    _print(figures, out)
 
 
 # --- resolving
@@ -117,7 +120,7 @@ def _resolved(
 ) -> Resolved:
     """Resolve a file, with a progress bar; remember the cells of the column `label`."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cdp import heap
     from identity import tables
@@ -126,11 +129,15 @@ def _resolved(
 
     heap.settle()
     started = time.process_time()
-    with tables.opened(file) as table, Progress(console=Console(stderr=True), disable=out.as_json) as progress:
+    shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    with tables.opened(file) as table, ExitStack() as stack:
         sample, table = table.sampled(SAMPLE)
+        if not sample:
+            raise InvalidError(f"{file} has a header, but no rows.")
         layout = infer(table.header, sample, given=roles, region=region.upper())
         linker: Linker[int] = Linker(layout.schema, views=Views(threshold))
         labels: list[str] = []
+        progress = stack.enter_context(Progress(*shown, console=Console(stderr=True), disable=out.as_json))
         bar = progress.add_task("Resolving", total=None)
         batch = []
         for number, row in enumerate(table.rows, start=1):
@@ -178,12 +185,15 @@ def _summary(resolved: Resolved, output: Path | None) -> dict[str, Any]:
 
 
 def _write(file: Path, output: Path, resolved: Resolved) -> None:
-    """Write the rows again, each with the row of the file that its person is first in: likely, and sure."""
+    """Write the rows again, each with the row of the file that its person is first in: likely, and sure.
+
+    With a byte order mark: without it spreadsheets take Vietnamese for something else.
+    """
     from identity import tables
 
     likely, sure = resolved.person_of(), resolved.person_of(sure=True)
     try:
-        with tables.opened(file) as table, output.open("w", encoding="utf-8", newline="") as stream:
+        with tables.opened(file) as table, output.open("w", encoding="utf-8-sig", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow([PERSON, SURE, *table.header])
             writer.writerows([likely[number], sure[number], *row] for number, row in enumerate(table.rows, start=1))
@@ -191,7 +201,34 @@ def _write(file: Path, output: Path, resolved: Resolved) -> None:
         raise InvalidError(f"{output} cannot be written: {error.strerror}.") from error
 
 
+def _check(file: Path, output: Path) -> None:
+    """Before anything is worked out: whether it can be written. Raises `InvalidError`."""
+    if output.exists() and file.exists() and output.samefile(file):
+        raise InvalidError(f"{output} is the file that is read; name another one.", path="output")
+    if output.is_dir() or not output.parent.is_dir():
+        raise InvalidError(f"{output} cannot be written: {output.parent} must be a folder, and this no folder.")
+
+
+def _print(record: Mapping[str, Any], out: Output) -> None:
+    """Print it; for people, what has several parts in words."""
+
+    def words(value: Any) -> Any:
+        if isinstance(value, dict):
+            return "; ".join(f"{name}: {part}" for name, part in value.items()) or "-"
+        return "; ".join(value) or "-" if isinstance(value, list) else value
+
+    out.record(record if out.as_json else {name: words(value) for name, value in record.items()})
+
+
 # --- evaluating
+
+
+def _labels(cells: Sequence[str], truth: str) -> dict[int, str]:
+    """Who each row is in truth, as far as it is labelled. Raises `InvalidError` when none is."""
+    labels = {row: cell for row, cell in enumerate(cells, start=1) if cell.strip()}
+    if not labels:
+        raise InvalidError(f"No row says in {truth!r} who it is.", path="truth")
+    return labels
 
 
 def _truth(file: Path, found: str | None) -> str:
@@ -202,7 +239,8 @@ def _truth(file: Path, found: str | None) -> str:
         names = {name.lower(): name for name in table.header if name != found}
         if known := [names[name] for name in TRUTHS if name in names]:
             return known[0]
-    raise InvalidError("No column is called like a truth; name it with --truth.", path="truth")
+        told = f"No column is called like a truth; name it with --truth. There are {', '.join(table.header)}."
+    raise InvalidError(told, path="truth")
 
 
 def _column(file: Path, name: str) -> list[str]:

@@ -167,13 +167,19 @@ def infer(
             reader = reader_of(role, _region(cells[place], region) if role == "birth" else region)
             columns.append(Column(Field(name, role), (place,), reader))
         elif role not in PARTS_OF_BIRTH:
-            ignored[name] = "says who or which row it is, or changes with time" if cells[place] else "is empty"
+            ignored[name] = _why_ignored(role != roles[place], cells[place])
     if "year" in roles and "birth" not in seen:
         places = tuple(roles.index(part) for part in PARTS_OF_BIRTH if part in roles)
         columns.append(Column(Field("birth", "birth"), places, reader_of("birth", region)))
     if not columns:
         raise InvalidError("No column says anything of people; say what they are, as in --column NAME=given.")
     return Layout(tuple(columns), ignored)
+
+
+def _why_ignored(again: bool, cells: Sequence[str]) -> str:
+    if not cells:
+        return "is empty"
+    return "says what another column says" if again else "says who or which row it is, or changes with time"
 
 
 def _check(given: Mapping[str, str], header: Sequence[str]) -> None:

@@ -21,8 +21,13 @@ from cdp.forms.nicknames import alike as one_name
 
 similarity = JaroWinkler.similarity
 edits = OSA.distance
-MEMORY = 1 << 16  # texts whose words are remembered
+MEMORY = 1 << 16  # texts whose words are remembered, and pairs of words that were compared
 NOT_DIGITS = re.compile(r"\D")
+
+
+@lru_cache(MEMORY)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 class Comparison:
@@ -93,14 +98,15 @@ class WholeName(Comparison):
 
     def level(self, left: str, right: str) -> int:
         """By the words that both have; a family name alone makes names no more alike."""
-        mine, theirs = set(left.split()), set(right.split())
+        mine, theirs = _words(left), _words(right)
         if mine == theirs:
             return 1
         fewer, more = (mine, theirs) if len(mine) <= len(theirs) else (theirs, mine)
         both = mine & theirs
         if both == fewer:
             return 2 if len(fewer) > 1 else 3
-        if all(any(_one_word(word, other) for other in more - both) for word in fewer - both):
+        rest = more - both
+        if all(any(_one_word(word, other) for other in rest) for word in fewer - both):
             return 4
         if len(both) > 1 and not both <= FAMILIES.keys():
             return 5
@@ -108,6 +114,7 @@ class WholeName(Comparison):
         return 4 if one == other or similarity(one, other) >= 0.93 else 6
 
 
+@lru_cache(MEMORY)
 def _one_word(one: str, other: str) -> bool:
     """Whether two words of names are one: mistyped, short for the same, or the first letter of it."""
     if len(one) == 1 or len(other) == 1:
@@ -132,11 +139,6 @@ class Text(Comparison):
         if close >= 0.88 or overlap == 1:
             return 2
         return 3 if overlap >= 0.5 or close >= 0.78 else 4
-
-
-@lru_cache(MEMORY)
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
 
 
 class Digits(Comparison):
@@ -179,14 +181,17 @@ class Date(Comparison):
         """By edits, exchanged parts, equal parts and nearness."""
         if len(left) != 8 or len(right) != 8:
             return 1 if edits(left, right, score_cutoff=1) <= 1 else 4
-        year, month, day = left[:4] == right[:4], left[4:6], left[6:]
-        same = year + (month == right[4:6]) + (day == right[6:])
+        year, month, day = left[:4], left[4:6], left[6:]
+        same = (year == right[:4]) + (month == right[4:6]) + (day == right[6:])
+        if not same:
+            return 3 if int(right[:4]) - int(year) <= 1 else 4
         # A slip, or an exchange, leaves one of the three as it was.
-        if same and (edits(left, right, score_cutoff=1) <= 1 or (year and month == right[6:] and day == right[4:6])):
+        exchanged = year == right[:4] and month == right[6:] and day == right[4:6]
+        if exchanged or edits(left, right, score_cutoff=1) <= 1:
             return 1
         if same >= 2:
             return 2
-        return 3 if abs(int(left[:4]) - int(right[:4])) <= 1 else 4
+        return 3 if int(right[:4]) - int(year) <= 1 else 4
 
 
 class Email(Comparison):
@@ -202,8 +207,8 @@ class Email(Comparison):
             return 1
         if len(mine) > 5 and edits(mine, theirs, score_cutoff=1) == 1:
             return 2
-        same_number = NOT_DIGITS.sub("", mine) == NOT_DIGITS.sub("", theirs)
-        return 3 if same_number and similarity(mine, theirs) >= 0.88 else 4
+        alike = similarity(mine, theirs) >= 0.88
+        return 3 if alike and NOT_DIGITS.sub("", mine) == NOT_DIGITS.sub("", theirs) else 4
 
 
 class Phone(Comparison):

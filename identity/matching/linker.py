@@ -317,12 +317,10 @@ class Linker(Generic[K]):
             after.append(decision)
         self._components.gone.clear()
         self._components.changed.clear()
-        return Changes(
-            changes_between(
-                (one for old in before for one in old.likely), (one for new in after for one in new.likely)
-            ),
-            changes_between((one for old in before for one in old.sure), (one for new in after for one in new.sure)),
-        )
+        likely = _changes(before, after)
+        if all(decision.likely is decision.sure for decision in (*before, *after)):
+            return Changes(likely, likely)  # nothing is in doubt, as for most records
+        return Changes(likely, _changes(before, after, sure=True))
 
     def _decide(self, component: Component[K], decision: Decision[K]) -> None:
         members = component.members
@@ -441,6 +439,14 @@ class Linker(Generic[K]):
                 met = sum(len(cluster & self._index.partners(one, self._visible[one])) for one in cluster)
                 found += (len(cluster) * (len(cluster) - 1) - met) / 2
         return found
+
+
+def _changes(before: Iterable[Decision[K]], after: Iterable[Decision[K]], *, sure: bool = False) -> list[Change[K]]:
+    """How the clusters of a view changed where these decisions gave way to those."""
+    old, new = (
+        (one for decision in side for one in (decision.sure if sure else decision.likely)) for side in (before, after)
+    )
+    return changes_between(old, new)
 
 
 def _distinct(pairs: Iterable[tuple[K, K]]) -> Iterable[tuple[K, K]]:

@@ -89,23 +89,16 @@ class Scorer:
         # A pattern is written as one number, each field's level to a base of its own.
         self._bases = [*accumulate((count + 1 for count in self._counts), mul, initial=1)][:-1]
         self._fields = [
-            (
-                place,
-                base,
-                base * self._counts[place],
-                self.levels.known[place],
-                model.rarity[place],
-                model.rarest[place],
+            (base, base * count, level, rarity, rarest)
+            for base, count, level, rarity, rarest in zip(
+                self._bases, self._counts, self.levels.known, model.rarity, model.rarest, strict=True
             )
-            for place, base in enumerate(self._bases)
         ]
 
     def weigh(self, left: Values, right: Values) -> float:
         """The weight of a pair, in bits."""
         code, frequency = 0, 1.0
-        for place, base, absent, level, rarity, rarest in self._fields:
-            mine = left[place]
-            theirs = right[place]
+        for mine, theirs, (base, absent, level, rarity, rarest) in zip(left, right, self._fields, strict=True):
             if mine is None or theirs is None:
                 code += absent
             elif mine == theirs:

@@ -47,7 +47,7 @@ def test_a_list_of_customers_is_resolved(table: Path, tmp_path: Path) -> None:
         "Họ tên": "name", "SĐT": "phone", "Email": "email", "Ngày sinh": "birth", "who": "text",
     }  # fmt: skip
     assert (summary["records"], summary["people"], summary["largest"]) == (5, 3, 3)
-    with output.open(encoding="utf-8") as stream:
+    with output.open(encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["person_id"] for row in rows] == ["1", "1", "1", "4", "5"]
     assert rows[1]["Họ tên"] == "Lan Trần"
@@ -72,9 +72,35 @@ def test_what_others_found_is_evaluated(tmp_path: Path) -> None:
     assert figures["over_merged"] == ["1: lan (2), an (1)"]
 
 
+def test_people_read_words(table: Path) -> None:
+    """Without --json nothing looks like JSON, and it is said how to get the rows."""
+    result = CliRunner().invoke(app, ["identity", "resolve", str(table)], catch_exceptions=False)
+
+    assert "Họ tên: name; SĐT: phone; Email: email" in result.stdout
+    assert "{" not in result.stdout
+    assert "--output" in result.stderr
+
+
+def test_rows_without_a_label_are_not_judged(tmp_path: Path) -> None:
+    """They are not all one person; and who was not found is nobody else's."""
+    file = tmp_path / "found.csv"
+    file.write_text("found,cluster\n1,lan\n,lan\n1,\n,an\n7,\n", encoding="utf-8")
+
+    figures = run("evaluate", file, "--found", "found")
+
+    assert (figures["records"], figures["clusters"], figures["pairs_in_truth"], figures["pairs_found"]) == (3, 3, 1, 0)
+
+
 def test_what_is_wrong_is_said(table: Path) -> None:
-    """Unknown columns and roles, a missing truth, and what is no NAME=ROLE."""
+    """Unknown columns and roles, a missing truth, what is no NAME=ROLE, no rows; and the file that is read is kept."""
+    header, unlabelled = table.with_name("header.csv"), table.with_name("unlabelled.csv")
+    header.write_text("Họ tên,SĐT\n", encoding="utf-8")
+    unlabelled.write_text("Họ tên,cluster\nLan,\n", encoding="utf-8")
     for arguments in (
+        ("resolve", header),
+        ("evaluate", unlabelled),
+        ("resolve", table, "--output", table),
+        ("resolve", table, "--output", table.parent),
         ("resolve", table, "--column", "phone=nobody"),
         ("resolve", table, "--column", "SĐT=nobody"),
         ("resolve", table, "--column", "SĐT"),
@@ -84,3 +110,4 @@ def test_what_is_wrong_is_said(table: Path) -> None:
     ):
         with pytest.raises(InvalidError):
             CliRunner().invoke(app, ["identity", *map(str, arguments)], catch_exceptions=False)
+    assert table.read_text(encoding="utf-8") == TABLE

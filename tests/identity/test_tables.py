@@ -28,6 +28,20 @@ def semicolons(folder: Path) -> Path:
     return file
 
 
+def unicode_text(folder: Path) -> Path:
+    """As spreadsheets save "Unicode text"."""
+    file = folder / "a.txt"
+    file.write_text("\nname\tpoints\nLan\t3\nBình, An\t\n", encoding="utf-16")
+    return file
+
+
+def array(folder: Path) -> Path:
+    """One JSON array."""
+    file = folder / "a.json"
+    file.write_text(json.dumps([{"name": "Lan", "points": 3}, {"name": "Bình, An"}]))
+    return file
+
+
 def lines(folder: Path) -> Path:
     """A JSON object a line; a name may be absent."""
     file = folder / "a.jsonl"
@@ -55,7 +69,7 @@ def xlsx(folder: Path) -> Path:
     return folder / "a.xlsx"
 
 
-@pytest.mark.parametrize("made", [csv, semicolons, lines, parquet, xlsx])
+@pytest.mark.parametrize("made", [csv, semicolons, unicode_text, array, lines, parquet, xlsx])
 def test_the_same_table_in_any_format(made: object, tmp_path: Path) -> None:
     """Cells are text; what is missing is empty, blank rows are none."""
     with opened(made(tmp_path)) as table:  # type: ignore[operator]
@@ -66,7 +80,17 @@ def test_the_same_table_in_any_format(made: object, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content", "why"),
-    [("a.csv", b"name\n\xff\xfe\n", "not UTF-8"), ("a.jsonl", b"{\n", "no table"), ("a.parquet", b"PAR", "no table")],
+    [
+        ("a.csv", b"name\n\xff\xfe\n", "not UTF-8 text.* Save it as"),
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"\n\n", "is empty"),
+        ("a.csv", b"name\n" + b"a" * (1 << 24) + b"a\n", "field larger"),
+        ("a.csv.gz", b"name\n", "cannot be read"),
+        ("a.jsonl", b"{\n", "no table"),
+        ("a.jsonl", b"1\n", "no table"),
+        ("a.json", b'{"name": "Lan"}', "no table"),
+        ("a.parquet", b"PAR", "no table"),
+    ],
 )
 def test_what_cannot_be_read_says_why(name: str, content: bytes, why: str, tmp_path: Path) -> None:
     """A wrong file is the reader's to correct, not a crash."""

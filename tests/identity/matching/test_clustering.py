@@ -22,7 +22,7 @@ def components(draw: st.DrawFn) -> dict[int, dict[int, float]]:
     return weights
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(components(), st.sampled_from([0.0, 4.25]))
 def test_matrices_make_the_same_joins(weights: dict[int, dict[int, float]], least: float) -> None:
     """Few records or many: the same clusters join in the same order, by the same bits."""

@@ -38,7 +38,7 @@ def by_the_rules(
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), linked, linked)
 def test_any_way_to_the_same_links_gives_the_same_components(
     data: st.DataObject, final: dict[tuple[int, int], float], early: dict[tuple[int, int], float]

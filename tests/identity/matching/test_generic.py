@@ -17,7 +17,7 @@ NAMES = ["olga ivanova", "petra kowalski", "nguyen quynh", "tran binh", "zoe", "
 records = st.dictionaries(st.integers(0, 20), st.sampled_from(NAMES).map(lambda name: (name, "u1")), max_size=10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data(), records, st.integers(0, 5))
 def test_it_takes_so_many_who_have_no_word_in_common(data: st.DataObject, world: dict[int, Values], left: int) -> None:
     """In any order, and with some taken out again: generic means more than three names, no two of which can be one."""

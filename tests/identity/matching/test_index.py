@@ -38,7 +38,7 @@ def meeting(world: dict[int, Values]) -> set[tuple[int, int]]:
     return met
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data(), records, records)
 def test_who_meets_is_told_step_by_step(
     data: st.DataObject, world: dict[int, Values], guests: dict[int, Values]

@@ -28,7 +28,7 @@ def linker_of(schema: Schema, limits: Limits) -> Linker[int]:
     return Linker(schema, model_of(schema), limits=limits)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), worlds, Linkers)
 def test_any_order_gives_what_the_oracle_says(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
     """Records that come one by one, in any order, are the people that the rules make of all of them at once."""
@@ -41,7 +41,7 @@ def test_any_order_gives_what_the_oracle_says(data: st.DataObject, world: dict[i
     assert set(linker.clusters(sure=True)) == partition(world, linker.model, limits, bits(0.95))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.data(), worlds, worlds, Linkers)
 def test_what_was_removed_was_never_there(
     data: st.DataObject, world: dict[int, Values], others: dict[int, Values], made: Made
@@ -62,7 +62,7 @@ def test_what_was_removed_was_never_there(
     assert len(linker) == len(world)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.data(), worlds, Linkers)
 def test_decisions_beat_the_evidence_in_any_order(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
     """They may come before or after the records; a denial beats an assert; withdrawn, all is as before."""
@@ -84,7 +84,7 @@ def test_decisions_beat_the_evidence_in_any_order(data: st.DataObject, world: di
     assert set(linker.clusters()) == partition(world, linker.model, limits, bits(0.5))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.data(), worlds, Linkers)
 def test_changes_tell_the_whole_story(data: st.DataObject, world: dict[int, Values], made: Made) -> None:
     """Who follows the changes, in either view, knows the people."""

@@ -1,4 +1,7 @@
-"""Tests on public tables with truth: one setting for all, no labels, records in random order."""
+"""Tests on public tables with truth: one setting for all, no labels, records in random order.
+
+One hard set is enough to notice when something goes wrong; `python -m tests.load.linkage` runs all that there are.
+"""
 
 from __future__ import annotations
 
@@ -54,14 +57,13 @@ def resolved(rows: Rows) -> tuple[Evaluation, float]:
     return result, linker.estimated_matches() / result.pairs
 
 
-@pytest.mark.parametrize(("name", "least", "without"), [("dataset1", 0.998, ""), ("dataset3", 0.9945, "soc_sec_id")])
-def test_febrl(name: str, least: float, without: str) -> None:
-    """Invented Australians with slips of the pen, with and without a social security number."""
-    rows = [{key: value for key, value in row.items() if key != without} for row in febrl(name)]
+def test_febrl() -> None:
+    """Invented Australians with slips of the pen, without what would give them away: their social security number."""
+    rows = [{key: value for key, value in row.items() if key != "soc_sec_id"} for row in febrl("dataset3")]
 
     result, estimate = resolved(rows)
 
-    assert result.pairwise.f1 >= least
+    assert result.pairwise.f1 >= 0.9945
     assert 0.85 <= estimate <= 1.15
 
 
