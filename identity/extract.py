@@ -204,7 +204,7 @@ class Extractor:
             name,
             user_id,
             anonymous_id,
-            _text(event.group_id) or (scalar(inner.group_id).strip() if inner.group_id else ""),
+            _text(event.group_id) or (scalar(inner.group_id).strip() if inner.group_id is not None else ""),
             Raw(properties),
             Raw(context),
             person.traits,
