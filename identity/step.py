@@ -298,7 +298,12 @@ class Step:
         return not self.again and len(before - {None}) > self.policy.limit < len(after)
 
     def _moved(self) -> list[Anchor]:
-        """The known observations whose profile changes, or who they are in the surer view."""
+        """The known observations whose profile changes, or who they are in the surer view.
+
+        When everything is made again sessions come by themselves, after the observations.
+        """
+        if self.again and not self.facts.visits:
+            return []
         known = (anchor for anchor in self._person if anchor not in self.view.added)
         return [anchor for anchor in known if self.again or self._moves(anchor)]
 
