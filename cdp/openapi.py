@@ -77,9 +77,9 @@ def document(app: FastAPI) -> Json:
         servers=app.servers,
         license_info=app.license_info,
     )
-    for path, _, operation in operations(made):
+    for path, method, operation in operations(made):
         operation["responses"].pop("422", None)
-        for code in _possible(path, operation):
+        for code in _possible(path, method, operation):
             operation["responses"].setdefault(code, _answer(code))
     schemas = made.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -105,14 +105,16 @@ def allowed(made: Json, path: str) -> list[str]:
     return sorted(plain or fitting)
 
 
-def _possible(path: str, operation: Json) -> Iterator[str]:
+def _possible(path: str, method: str, operation: Json) -> Iterator[str]:
     if not path.startswith("/api/"):
         return
     yield from ("401", "403", "500", "503")
     if operation.get("parameters") or "requestBody" in operation:
         yield "400"
     if "requestBody" in operation or "{" in path:
-        yield from ("404", "409")
+        yield "404"
+    if "requestBody" in operation or "{" in path or method == "post":
+        yield "409"
     if "requestBody" in operation:
         yield "413"
 

@@ -56,7 +56,7 @@ def components(starts: Iterable[Anchor], whole: Whole, rank: int = ALL) -> Itera
 def fitting(starts: Iterable[Anchor], whole: Whole, rank: int = ALL) -> Iterator[tuple[list[Anchor], int]]:
     """The components, and those above the size taken apart by the weakest links until they fit; each with its rank."""
     for found in components(starts, whole, rank):
-        if len(found) <= whole.most_together(rank):
+        if whole.size(found) <= whole.most_together(rank):
             yield found, rank
         else:
             yield from fitting(found, whole, whole.ranks[whole.ranks.index(rank) + 1])

@@ -71,6 +71,10 @@ class Whole(Protocol):
         """How many observations a component of a rank may have."""
         ...
 
+    def size(self, part: Collection[Anchor]) -> int:
+        """How large a component is in this respect."""
+        ...
+
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one."""
         ...

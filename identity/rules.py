@@ -44,6 +44,10 @@ class Rules:
         """How many observations a component may have, of whatever rank."""
         return self._policy.component_limit
 
+    def size(self, part: Collection[Anchor]) -> int:
+        """How many they are."""
+        return len(part)
+
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one. An alias needs the account."""
         return (other for other in self._beside(anchor, rank) if other in self._content)

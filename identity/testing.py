@@ -17,7 +17,7 @@ from identity.cluster import partition
 from identity.facts import Cause, Facts, Visit
 from identity.generic import is_generic
 from identity.identifiers import Value
-from identity.observations import Anchor, Observation, anchor_of, from_text, session_anchor
+from identity.observations import DAY, Anchor, Observation, anchor_of, from_text, session_anchor
 from identity.policy import Policy
 from identity.rebuild import live_owners
 from identity.succession import ProfileId
@@ -126,6 +126,8 @@ def _event(rng: random.Random, users: int, number: int, hours: float) -> Facts:
         attributes["birthday"] = rng.choice(["1990-02-03", "1985-11-20"])
     if identifiers and rng.random() < 0.4:
         attributes["period"] = f"2026-W{rng.randrange(1, 4):02d}"
+    if len(identifiers) == 1 and not attributes and rng.random() < 0.7:
+        attributes[DAY] = f"2026-01-{rng.randrange(1, 9):02d}"
     at = START + rng.randrange(int(hours * HOUR))
     device = f"anonymous_id:{some('d', 4)}" if rng.random() < 0.8 or not identifiers else ""
     facts, cause = Facts(), Cause(f"message-{number}", f"{number:032x}")

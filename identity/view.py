@@ -338,7 +338,7 @@ class View:
                 if anchor in done:
                     continue
                 if anchor not in large:
-                    found, complete = await self._reach([anchor], rank, when, whole.most_together(rank))
+                    found, complete = await self._reach([anchor], rank, when, whole.most_together(rank), whole.size)
                     if complete or rank == NOTHING:
                         settled.append((found, rank))
                         done |= found
@@ -347,11 +347,18 @@ class View:
                 rest.append(anchor)
         return settled
 
-    async def _reach(self, starts: Iterable[Anchor], rank: int, when: When, most: int) -> tuple[set[Anchor], bool]:
+    async def _reach(
+        self,
+        starts: Iterable[Anchor],
+        rank: int,
+        when: When,
+        most: int,
+        size: Callable[[Collection[Anchor]], int] = len,
+    ) -> tuple[set[Anchor], bool]:
         """What hangs together with these through links of the rank; False when it is more than may be looked at."""
         frontier = list(starts)
         seen = set(frontier)
-        while frontier and len(seen) <= most:
+        while frontier and size(seen) <= most:
             await self._read_around(frontier)
             reached: list[Anchor] = []
             for anchor in frontier:
@@ -360,7 +367,7 @@ class View:
                         seen.add(other)
                         reached.append(other)
             frontier = reached
-        return seen, len(seen) <= most
+        return seen, size(seen) <= most
 
     async def _read_around(self, anchors: Iterable[Anchor]) -> None:
         """Read who has any key of these observations."""

@@ -14,7 +14,7 @@ is still too large then is joined by hand alone. The two views are one list of j
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from heapq import heapify, heappop, heappush
@@ -32,7 +32,7 @@ from identity.matching.profiles import Profiles
 from identity.matching.records import Values
 from identity.matching.scoring import bits as odds
 from identity.matching.scoring import probability
-from identity.observations import Anchor
+from identity.observations import DAY, Anchor
 from identity.policy import ACCOUNT, ALIASED, ALL, ASSERTED, NOTHING, Policy
 from identity.ties import NO_TIES, Ties
 
@@ -69,6 +69,7 @@ class Weighed:
         self._blocks: dict[Anchor, frozenset[Value]] = {}
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
+        self._sayings: dict[Anchor, Anchor] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
         self._hidden = _Hidden(self.generic, policy)
         self._met: dict[Anchor, set[Anchor]] = {}
@@ -78,6 +79,10 @@ class Weighed:
         """How many observations a component of a rank may have."""
         most = self.policy.component_limit
         return min(most, self.evidence.limits.component) if rank > CEILING else most
+
+    def size(self, part: Collection[Anchor]) -> int:
+        """How many different things they say."""
+        return len({self._saying(anchor) for anchor in part})
 
     def bar(self, rank: int) -> float:
         """How many bits a link of a rank has at least."""
@@ -167,6 +172,7 @@ class Weighed:
             return
         for value in self.content[anchor].identifiers:
             yield from self._named(value)
+        yield from self._again(anchor)
         least = self.bar(rank)
         yield from (other for other in self.meets(anchor) if self.weigh(anchor, other) >= least)
 
@@ -182,6 +188,29 @@ class Weighed:
             if other not in self.generic:
                 yield from self._holding(other)
 
+    def _again(self, anchor: Anchor) -> Iterator[Anchor]:
+        """The observations that say the same on other days: of the first all, of the others the first."""
+        if (saying := self._saying(anchor)) != anchor:
+            held = self.holders(self.content[anchor].identifiers[0])
+            same = (other for other in held if other in self.content and self._saying(other) == saying)
+            first = next(same)
+            yield first
+            if first == anchor:
+                yield from same
+
+    def _saying(self, anchor: Anchor) -> Anchor:
+        """What an observation says, on whatever day it says so. Of a generic value each is for itself."""
+        one = self.content[anchor]
+        if DAY not in one.attributes or one.identifiers[0] in self.generic or self._is_tied(anchor):
+            return anchor
+        known = self._sayings.get(anchor)
+        if known is None:
+            known = self._sayings[anchor] = one.on_any_day
+        return known
+
+    def _is_tied(self, anchor: Anchor) -> bool:
+        return anchor in self.ties.joined or bool(self.ties.marks(anchor, ()))
+
     def holders(self, key: Value) -> list[Anchor]:
         """Who has a value or a blocking key, in order; of a key that too many have perhaps not all."""
         known = self._sorted.get(key)
@@ -193,6 +222,17 @@ class Weighed:
         """The people of one whole component, by links of this rank or stronger."""
         if len(part) == 1:
             return Clustering([list(part)], [], [], [list(part)])
+        again = self._repeats(part) if rank >= CEILING else {}
+        found = self._cluster([anchor for anchor in part if anchor not in again], rank)
+        return _with_repeats(found, again, self.content) if again else found
+
+    def _repeats(self, part: Iterable[Anchor]) -> dict[Anchor, Anchor]:
+        """The observations that only say again on another day what one of the others says, and which that is."""
+        first: dict[Anchor, Anchor] = {}
+        said = ((anchor, first.setdefault(self._saying(anchor), anchor)) for anchor in sorted(part))
+        return {anchor: one for anchor, one in said if anchor != one}
+
+    def _cluster(self, part: Collection[Anchor], rank: int) -> Clustering:
         content = {anchor: self.content[anchor] for anchor in sorted(part)}
         holders = holders_of(content, self.policy)
         forest = Forest(
@@ -239,6 +279,19 @@ def _ranks(limits: Limits) -> list[int]:
     """How far links may be weak, as `Policy.ranks`: from the low link by steps to the highest, by hand, none."""
     steps = ceil((limits.ceiling - limits.link) / limits.step)
     return [ALL, *range(steps, CEILING - 1, -1), ASSERTED, NOTHING]
+
+
+def _with_repeats(found: Clustering, again: Mapping[Anchor, Anchor], content: Content) -> Clustering:
+    """The clusters with the observations that say again what one of theirs says."""
+    repeats: dict[Anchor, list[Anchor]] = defaultdict(list)
+    for anchor, one in again.items():
+        repeats[one].append(anchor)
+
+    def whole(groups: Iterable[Iterable[Anchor]]) -> list[list[Anchor]]:
+        return sorted(sorted({*group, *(other for one in group for other in repeats.get(one, ()))}) for group in groups)
+
+    links = [Link(one, anchor, *content[anchor].identifiers[0]) for anchor, one in again.items()]
+    return found._replace(clusters=whole(found.clusters), links=[*found.links, *links], sure=whole(found.sure))
 
 
 def _groups(content: Content, links: Iterable[Link], evidence: Evidence) -> list[list[Anchor]]:

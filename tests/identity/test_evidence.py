@@ -23,7 +23,7 @@ from identity.matching.limits import Limits
 from identity.matching.linker import Linker, Views
 from identity.matching.model import Model, assumed_model
 from identity.matching.records import Values
-from identity.observations import Anchor, Observation
+from identity.observations import DAY, Anchor, Observation
 from identity.policy import ALL, Policy
 from identity.ties import Ties, tie
 from identity.weighing import Weighed
@@ -303,6 +303,31 @@ def test_types_that_the_model_lacks_join_as_rules_say() -> None:
     assert number["zalo_id=z1"] == number["zalo_id=z1 name=lan"] != number["user_id=a"]
     assert number["user_id=a"] == number["user_id=b previous_id=a"]
     assert {link.rule for link in clustering.links} == {"zalo_id", "alias"}
+
+
+def test_a_customer_of_every_day_is_one_person() -> None:
+    """However often a telephone alone is given, it makes no component too large, and costs no pair of observations."""
+    named = one("phone=1 name=tran_van_binh loyalty_card=7")
+    days = [Observation(named.identifiers[1:], {DAY: str(number)}) for number in range(400)]
+    content = {observed.anchor: observed for observed in (named, *days)}
+    assert partition(content, Policy(evidence=Evidence(learnt()))).clusters == [sorted(content)]
+
+
+@settings(max_examples=60)
+@given(observations(), policies, st.integers(2, 6))
+def test_days_change_nothing_while_a_value_is_not_generic(
+    content: dict[Anchor, Observation], policy: Policy, number: int
+) -> None:
+    """What is said again on other days belongs to whom it belonged, and makes nobody else one person or two."""
+    days = [Observation((("phone", "phone0"),), {DAY: str(day)}) for day in range(number)]
+    once, often = (content | {day.anchor: day for day in some} for some in (days[:1], days))
+    if ("phone", "phone0") in generic_values(often, policy):
+        return
+    repeats = {day.anchor for day in days[1:]}
+    first = days[0].anchor
+    found = partition(often, policy).clusters
+    assert all(first in group for group in found if repeats & set(group))
+    assert sorted([a for a in group if a not in repeats] for group in found) == partition(once, policy).clusters
 
 
 def test_a_denial_beats_all_evidence() -> None:
