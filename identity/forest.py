@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from identity.identifiers import Value
-from identity.links import ALIAS, ASSERT, Content, Link, Refusal
+from identity.links import ALIAS, ASSERT, Content, Link, Refusal, holders_of
 from identity.observations import Anchor, Observation
 from identity.policy import ACCOUNT, ALIASED, PERIOD, Policy
 from identity.ties import Ties
@@ -39,12 +39,13 @@ class Tree:
 
 
 class Forest:
-    """All clusters of some observations. `holders`: who holds each value that is not generic, in order."""
+    """All clusters of some observations, which at first stand alone. What is `generic` joins nobody."""
 
-    def __init__(self, content: Content, holders: Mapping[Value, Iterable[Anchor]], policy: Policy, ties: Ties) -> None:
+    def __init__(self, content: Content, policy: Policy, ties: Ties, generic: Container[Value]) -> None:
+        holders = holders_of(content, policy)
         self._policy = policy
         self._ties = ties
-        self._holders = {value: sorted(anchors) for value, anchors in holders.items()}
+        self._holders = {value: sorted(anchors) for value, anchors in holders.items() if value not in generic}
         self._tree_of = {
             anchor: Tree(anchor, one, ties.marks(anchor, one.identifiers)) for anchor, one in content.items()
         }

@@ -491,7 +491,8 @@ def _words(one: Observation | None) -> str:
         return "an observation"
     named = f"{one.attributes['name']!r} " if "name" in one.attributes else ""
     values = ", ".join(f"{name} {value}" for name, value in one.identifiers)
-    return f"{named}({values}; first seen {at_text(one.first_seen)} from {one.source})"
+    known = f"{values}; " if values else ""
+    return f"{named}({known}first seen {at_text(one.first_seen)} from {one.source})"
 
 
 def _observation(anchor: Anchor, one: Observation) -> ObservationShown:

@@ -71,13 +71,7 @@ class Rules:
         if len(part) == 1:
             return Clustering([list(part)], [], [])
         content = {anchor: self._content[anchor] for anchor in part}
-        holders = holders_of(content, self._policy)
-        forest = Forest(
-            content,
-            {value: some for value, some in holders.items() if value not in self._generic},
-            self._policy,
-            self._ties,
-        )
+        forest = Forest(content, self._policy, self._ties, self._generic)
         if rank >= ASSERTED:
             forest.join_asserted()
         if rank >= ALIAS_RANK:

@@ -234,13 +234,7 @@ class Weighed:
 
     def _cluster(self, part: Collection[Anchor], rank: int) -> Clustering:
         content = {anchor: self.content[anchor] for anchor in sorted(part)}
-        holders = holders_of(content, self.policy)
-        forest = Forest(
-            content,
-            {value: some for value, some in holders.items() if value not in self.generic},
-            self.policy,
-            self.ties,
-        )
+        forest = Forest(content, self.policy, self.ties, self.generic)
         if rank >= ASSERTED:
             forest.join_asserted()
         if rank >= CEILING:
