@@ -221,7 +221,8 @@ class View:
         holders = self.posting(value)
         if len(holders) > self.policy.most_holders(value[0]):
             return True  # and perhaps not all were read
-        return is_generic(value, [self.observations[anchor] for anchor in holders], self.policy)
+        known = (self.observations.get(anchor) for anchor in holders)
+        return is_generic(value, [one for one in known if one is not None], self.policy)
 
     def judgements(self) -> Iterator[tuple[Value, bool]]:
         """The values that became generic or no longer are."""

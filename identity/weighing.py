@@ -70,6 +70,7 @@ class Weighed:
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
         self._sayings: dict[Anchor, Anchor] = {}
+        self._days: dict[Value, dict[Anchor, list[Anchor]]] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
         self._hidden = _Hidden(self.generic, policy)
         self._met: dict[Anchor, set[Anchor]] = {}
@@ -190,13 +191,19 @@ class Weighed:
 
     def _again(self, anchor: Anchor) -> Iterator[Anchor]:
         """The observations that say the same on other days: of the first all, of the others the first."""
-        if (saying := self._saying(anchor)) != anchor:
-            held = self.holders(self.content[anchor].identifiers[0])
-            same = (other for other in held if other in self.content and self._saying(other) == saying)
-            first = next(same)
-            yield first
-            if first == anchor:
-                yield from same
+        if len(identifiers := self.content[anchor].identifiers) == 1:
+            same = self._same(identifiers[0]).get(self._saying(anchor), [])
+            yield from same[1:] if same[:1] == [anchor] else same[:1]
+
+    def _same(self, value: Value) -> Mapping[Anchor, list[Anchor]]:
+        """The holders of a value that say nothing else but on which day, by what they say, in order."""
+        known = self._days.get(value)
+        if known is None:
+            known = self._days[value] = defaultdict(list)
+            for anchor in self.holders(value):
+                if anchor in self.content and len(self.content[anchor].identifiers) == 1:
+                    known[self._saying(anchor)].append(anchor)
+        return known
 
     def _saying(self, anchor: Anchor) -> Anchor:
         """What an observation says, on whatever day it says so. Of a generic value each is for itself."""
