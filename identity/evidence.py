@@ -31,7 +31,8 @@ from identity.observations import Anchor, Observation
 NAME: Final = "name"
 BLOCK: Final = "~"  # the reserved type of blocking keys that are no identifier; no type of an identifier begins so
 
-OBSERVED = Schema(tuple(field for field in CUSTOMERS if field.kind != "device"), profiles=True)
+GENDER: Final = "gender"
+OBSERVED = Schema((*(field for field in CUSTOMERS if field.kind != "device"), Field(GENDER, "sex")), profiles=True)
 OTHER = "card"  # the role of identifiers that the model does not know, as far as it says whether they are generic
 VIEWS, LIMITS = Views(), Limits()
 MEMORY = 1 << 17  # names and dates remembered
@@ -79,7 +80,14 @@ class Evidence:
         fields = self.schema.fields
         self._name = next((place for place, field in enumerate(fields) if field.name == NAME), None)
         self._last = [field.comparison.last for field in fields]
-        self._own = [place for place, field in enumerate(fields) if not field.role.shared and place != self._name]
+        # What half of all people have in common is nobody's own.
+        self._own = [
+            place
+            for place, field in enumerate(fields)
+            if not field.role.shared and place != self._name and field.name != GENDER
+        ]
+        self._birthdays = self.schema.places("birth")
+        self._lasting = self.schema.places("birth", "card")  # what nobody has two of, as a rule
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
         self._readings: dict[Anchor, Reading] = {}
         self._weights: dict[tuple[Anchor, Anchor], tuple[Values, Values, float]] = {}
@@ -140,23 +148,28 @@ class Evidence:
         return bool(owners.generic)
 
     def contradicts(self, pattern: Sequence[int | None]) -> bool:
-        """Whether names have nothing in common, and nothing that is a person's own speaks for one person.
+        """Whether names, birthdays or cards have nothing in common, and nothing of a person's own speaks for one.
 
         How often people give quite another name cannot be learnt from pairs that agree on what a household shares: it
-        looks the same as relatives do. So it is left to somebody to decide.
+        looks the same as relatives do. So it is left to somebody to decide. A family's name, and one that its children
+        have in common, are no more than that; and twins have a birthday in common, but no account.
         """
-        if self._name is None or pattern[self._name] != self._last[self._name]:
-            return False
-        return not any(
-            (level := pattern[place]) is not None and level < min(2, self._last[place]) for place in self._own
+        levels = [(level, self._last[place]) for place in self._own if (level := pattern[place]) is not None]
+        agrees = any(level < min(2, last) for level, last in levels)
+        name = None if self._name is None else pattern[self._name]
+        if name is not None and name >= self._last[self._name or 0] - 1:
+            return not agrees or any(level == last for level, last in levels)
+        return not agrees and any(
+            pattern[place] == self._last[place] for place in (self._lasting if name is None else self._birthdays)
         )
 
     def identified(self, pattern: Sequence[int | None]) -> list[int]:
-        """The fields of identifiers that agree, where no name is compared and no other field agrees."""
+        """The fields of identifiers that agree, where no name is compared and nothing else of a person's own agrees."""
         if self._name is None or pattern[self._name] is not None:
             return []
         agreeing = [place for place, level in enumerate(pattern) if level == 0]
-        return agreeing if all(place in self._identifying for place in agreeing) else []
+        shared = [place for place in agreeing if place in self._identifying]
+        return [] if any(place in self._own for place in agreeing) and len(agreeing) > 1 else shared
 
     def is_doubtful(self, left: Values, right: Values) -> bool:
         """Whether two observations' names differ, or only one has a name: then the whole cluster decides."""
@@ -205,6 +218,7 @@ def reading(schema: Schema, observation: Observation) -> Reading:
         "birthday": _date(attributes.get("birthday", "")),
         "street": fold(attributes.get("street", "")) or None,
         "province": attributes.get("province") or None,
+        GENDER: attributes.get(GENDER) or None,
     }
     said: dict[str, list[str]] = {name: [text] for name, text in described.items() if text}
     for name, text in observation.identifiers:

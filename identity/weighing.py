@@ -36,8 +36,9 @@ from identity.observations import DAY, Anchor
 from identity.policy import ACCOUNT, ALIASED, ALL, ASSERTED, NOTHING, Policy
 from identity.ties import NO_TIES, Ties
 
-HOUSEHOLD: Final = "their names have nothing in common, and a household may share what they share"
+HOUSEHOLD: Final = "their names, birthdays or cards have nothing in common, and a household may share what they share"
 CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
+TOLD: Final = frozenset(("phone", "email"))  # kinds of what is told, perhaps for somebody else, rather than shown
 EXACT = 10_000  # a probability is rounded down to such a part
 
 
@@ -398,20 +399,20 @@ class _Growth:
         fields = self._evidence.schema.fields
         mine, theirs = self._named(one), self._named(other)
         claims = [
-            self._claim_to((fields[place].name, text), mine | theirs)
+            self._claim_to((fields[place].name, text), mine | theirs, told=fields[place].kind in TOLD)
             for place in shared
             for text in self._texts(one, place) & self._texts(other, place)
         ]
         return max(claims, default=inf)
 
-    def _claim_to(self, value: Value, names: Collection[str]) -> float:
+    def _claim_to(self, value: Value, names: Collection[str], *, told: bool) -> float:
         """The share of those who give a name with a value whose name may be one of these; of none the most frequent."""
         given = self._whole.names(value)
         users, alike = given.total(), self._evidence.alike
         shares = [sum(given[name] for name in given if alike(name, one)) for one in (given if not names else ())]
         share = max(shares, default=sum(given[name] for name in given if any(alike(name, one) for one in names)))
         if share in (0, users):
-            return inf if share == users else -inf
+            return inf if share == users and not (told and users == 1) else -inf
         return odds(share / (users + 1))
 
     def _named(self, tree: Tree) -> set[str]:

@@ -281,6 +281,42 @@ def test_who_gives_no_name_is_who_mostly_uses_the_number() -> None:
     assert len(set(number.values())) == 3
 
 
+def test_a_number_that_was_named_once_is_nobodys_yet() -> None:
+    """Whoever gives a number without a name is left apart while it was named but once."""
+    once, again = "phone=84905 name=nguyễn_thị_lan", "phone=84905 name=nguyen_lan"
+    assert len(set(found("phone=84905", once)[1].values())) == 2
+    assert len(set(found("phone=84905", once, again)[1].values())) == 1
+
+
+def test_genders_tell_people_apart() -> None:
+    """A gender is compared, but what half of all people have in common is nobody's own."""
+    weighs, places = Evidence(MODEL), {field.name: place for place, field in enumerate(OBSERVED)}
+    assert reading(OBSERVED, Observation((), {"gender": "male"})).said[places["gender"]] == ("male",)
+
+    def pattern(**levels: int) -> list[int | None]:
+        return [levels.get(field.name) for field in OBSERVED]
+
+    assert weighs.contradicts(pattern(name=6, phone=0, gender=0))
+    assert weighs.identified(pattern(phone=0, gender=0)) == [places["phone"]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "apart"),
+    [
+        ({"name": 5, "phone": 0}, True),  # a family's name
+        ({"name": 5, "phone": 0, "birthday": 0}, False),
+        ({"name": 5, "phone": 0, "birthday": 0, "user_id": 1}, True),  # twins
+        ({"name": 4, "phone": 0, "birthday": 4}, True),
+        ({"name": 0, "phone": 0, "birthday": 4, "user_id": 0}, False),
+        ({"phone": 0, "loyalty_card": 1}, True),
+        ({"name": 0, "phone": 0, "loyalty_card": 1}, False),
+    ],
+)
+def test_what_a_household_shares_joins_nobody_who_differs(levels: dict[str, int], apart: bool) -> None:
+    """Different names, birthdays or cards need something of a person's own to be one person."""
+    assert Evidence(MODEL).contradicts([levels.get(field.name) for field in OBSERVED]) == apart
+
+
 def test_a_number_of_many_people_says_nothing() -> None:
     """Five incompatible people make a telephone generic: then nobody is joined by it, not even without a name."""
     names = ["nguyễn_thị_lan", "trần_văn_hùng", "lê_minh_tú", "vũ_thanh_hoa", "đỗ_bích_my"]
@@ -309,7 +345,8 @@ def test_a_customer_of_every_day_is_one_person() -> None:
     """However often a telephone alone is given, it makes no component too large, and costs no pair of observations."""
     named = one("phone=1 name=tran_van_binh loyalty_card=7")
     days = [Observation(named.identifiers[1:], {DAY: str(number)}) for number in range(400)]
-    content = {observed.anchor: observed for observed in (named, *days)}
+    again = one("phone=1 name=tran_van_binh")
+    content = {observed.anchor: observed for observed in (named, again, *days)}
     assert partition(content, Policy(evidence=Evidence(learnt()))).clusters == [sorted(content)]
 
 
