@@ -97,15 +97,16 @@ async def apply(graph: Graph, ledger: Ledger, outbox: Outbox, progress: Progress
 
     1. versions go on above the ledger's
     2. ties, and who absorbed whom
-    3. observations, then sign-ins, then sessions: each knows whose the ones before it are
+    3. observations, then sign-ins, then sessions: each knows whose the ones before it are. What the ledger has for one
+       person comes together, so that nearly everybody is looked at once
     """
     await graph.raise_version(ledger.version)
     await graph.restore(ledger.ties, ledger.absorbed)
     signins = [visit for visit in ledger.visits if not visit.session]
     sessions = [visit for visit in ledger.visits if visit.session]
     facts = [Facts(), Facts(), Facts()]
-    for anchor, observation in ledger.observations.items():
-        facts[0].observe(anchor, observation, CAUSE)
+    for anchor in sorted(ledger.observations, key=lambda anchor: (ledger.owners.get(anchor, anchor), anchor)):
+        facts[0].observe(anchor, ledger.observations[anchor], CAUSE)
     for some, visits in ((facts[1], signins), (facts[2], sessions)):
         for visit in visits:
             some.visit(visit, CAUSE)
