@@ -86,6 +86,9 @@ class Evidence:
             for place, field in enumerate(fields)
             if not field.role.shared and place != self._name and field.name != GENDER
         ]
+        self._common = frozenset(
+            place for place, field in enumerate(fields) if place == self._name or field.name in (GENDER, "province")
+        )
         self._birthdays = self.schema.places("birth")
         self._lasting = self.schema.places("birth", "card")  # what nobody has two of, as a rule
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
@@ -161,6 +164,14 @@ class Evidence:
             return not agrees or any(level == last for level, last in levels)
         return not agrees and any(
             pattern[place] == self._last[place] for place in (self._lasting if name is None else self._birthdays)
+        )
+
+    def is_name_alone(self, pattern: Sequence[int | None]) -> bool:
+        """Whether nothing speaks for one person but a name, and what half of all people have in common."""
+        return all(
+            level is None or level == self._last[place]
+            for place, level in enumerate(pattern)
+            if place not in self._common
         )
 
     def identified(self, pattern: Sequence[int | None]) -> list[int]:

@@ -37,6 +37,7 @@ from identity.policy import ACCOUNT, ALIASED, ALL, ASSERTED, NOTHING, Policy
 from identity.ties import NO_TIES, Ties
 
 HOUSEHOLD: Final = "their names, birthdays or cards have nothing in common, and a household may share what they share"
+NAMESAKES: Final = "others have this name, and nothing but the name speaks for it"
 CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
 TOLD: Final = frozenset(("phone", "email"))  # kinds of what is told, perhaps for somebody else, rather than shown
 EXACT = 10_000  # a probability is rounded down to such a part
@@ -356,7 +357,8 @@ class _Growth:
                 continue  # something else by now
             one, other = pair
             left, right = self._closest(trees[one], trees[other])
-            if reason := self._forest.conflict(trees[one], trees[other], ANY) or self._contradiction(said[pair]):
+            conflict = self._forest.conflict(trees[one], trees[other], ANY) or self._contradiction(said[pair])
+            if reason := conflict or self._ambiguity(trees, pair, said[pair]):
                 self._refuse(left, right, reason, bits)
                 continue
             trees[one] = self._join(bits, left, right)
@@ -374,6 +376,15 @@ class _Growth:
     def _contradiction(self, said: Profiles) -> str:
         """Why two clusters may be a household rather than one person."""
         return HOUSEHOLD if self._evidence.contradicts(said.pattern) else ""
+
+    def _ambiguity(self, trees: Mapping[int, Tree], pair: tuple[int, int], said: Profiles) -> str:
+        """Why a name is not enough to tell whose it is: somebody else who was looked at has it, too."""
+        if not self._evidence.is_name_alone(said.pattern):
+            return ""
+        alike = self._evidence.alike
+        names = self._named(trees[pair[0]]) | self._named(trees[pair[1]])
+        others = (name for number, tree in trees.items() if number not in pair for name in self._named(tree))
+        return NAMESAKES if any(alike(name, one) for name in others for one in names) else ""
 
     def _nearness(
         self, trees: Mapping[int, Tree], pair: tuple[int, int], said: dict[tuple[int, int], Profiles]

@@ -63,6 +63,23 @@ PLAIN_FAMILIES = frozenset(
         """
     )
 )
+# Words of Vietnamese given names, folded: who has one of them has not mistyped another.
+GIVEN = frozenset(
+    _list(
+        """
+        an anh ai ba bac bach bang bao bich bien binh buu ca cam can canh chau chi chien chinh chung chuong chuyen co
+        cong cuc cuong da dai dan dang danh dao dat diem dien dieu dinh doan dong du duc dung duong duy duyen gam giang
+        giao ha hai han hang hanh hao hau hien hieu hiep hoa hoai hoan hoang hong hop hue hung huong huu huy huyen kha
+        khai khang khanh khiem khoa khoi khue khuyen kien kiet kieu kim ky la lam lan lanh lap lien lieu linh loan loc
+        loi long luan luc luong luu luyen ly mai man manh mau men mi mien minh mo my nam nga ngan nghi nghia ngoc
+        nguyet nha nhan nhat nhi nhien nhu nhung ninh nu nuong oanh phat phi phong phu phuc phung phuoc phuong quan
+        quang que quoc quy quyen quyet quynh sang sau sen sinh son song suong sy tai tam tan thach thai tham thang thanh
+        thao the thi thien thiet thieu thinh tho thoa thoai thom thong thu thua thuan thuc thuong thuy thuyen tien tin
+        tinh toai toan toi ton tra tram trang tri trieu trong truc trung truong tu tuan tue tung tuoi tuong tuyen tuyet
+        ty uyen van vi vien viet vinh vu vui vuong vy xuan xuyen yen
+        """
+    )
+)
 # Words of a name that only say whether it is a woman's or a man's.
 MIDDLE = frozenset(("thi", "van"))
 

@@ -16,12 +16,13 @@ from typing import ClassVar
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
-from cdp.forms.names import FAMILIES
+from cdp.forms.names import FAMILIES, GIVEN
 from cdp.forms.nicknames import alike as one_name
 
 similarity = JaroWinkler.similarity
 edits = OSA.distance
 MEMORY = 1 << 16  # texts whose words are remembered, and pairs of words that were compared
+VIETNAMESE = GIVEN | FAMILIES.keys()
 NOT_DIGITS = re.compile(r"\D")
 
 
@@ -111,7 +112,7 @@ class WholeName(Comparison):
         if len(both) > 1 and not both <= FAMILIES.keys():
             return 5
         one, other = left.replace(" ", ""), right.replace(" ", "")
-        return 4 if one == other or similarity(one, other) >= 0.93 else 6
+        return 4 if one == other or (len(mine) != len(theirs) and similarity(one, other) >= 0.93) else 6
 
 
 @lru_cache(MEMORY)
@@ -119,6 +120,8 @@ def _one_word(one: str, other: str) -> bool:
     """Whether two words of names are one: mistyped, short for the same, or the first letter of it."""
     if len(one) == 1 or len(other) == 1:
         return one[0] == other[0]
+    if one in VIETNAMESE and other in VIETNAMESE:
+        return False  # syllables are short: a letter makes another name of many
     if min(len(one), len(other)) > 3 and edits(one, other, score_cutoff=1) == 1:
         return True
     return similarity(*sorted((one, other))) >= 0.86 or one_name(one, other)

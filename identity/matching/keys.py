@@ -23,11 +23,13 @@ RECIPES = (
     *("street+given", "street+family", "town+given", "town+family", "postcode+given", "postcode+family"),
     *("postcode.district+given", "postcode.district+family"),
     *("name.words+birth", "name.words+street", "name.words+region", "name.words+town", "name.words+postcode"),
-    *("name.words+phone.area", "name.words+phone.tail"),
+    *("name.words+phone.area", "name.words+phone.tail", "name.last+phone.area", "name.last+phone.tail"),
     *("name.ends", "name.first+birth.year", "name.last+birth.year", "name.first+postcode", "name.last+postcode"),
 )
 # Where no date of birth tells people apart, names need more help.
 WITHOUT_BIRTH = (*("postcode+given.two", "postcode+family.two", "town+postcode+given.one", "town+postcode+family.one"),)
+# Where no postcode says where somebody lives, a street alone is too many places.
+WITHOUT_POSTCODE = ("street+region",)
 
 
 def words(value: str) -> str | None:
@@ -108,6 +110,8 @@ class Key(NamedTuple):
 def keys_of(schema: Schema) -> tuple[Key, ...]:
     """Every key that the schema's fields allow."""
     recipes = RECIPES if schema.places("birth") else RECIPES + WITHOUT_BIRTH
+    if not schema.places("postcode"):
+        recipes += WITHOUT_POSTCODE
     return tuple(dict.fromkeys(key for recipe in recipes for key in _applied(recipe, schema)))
 
 

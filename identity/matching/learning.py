@@ -7,7 +7,7 @@ otherwise a faithful customer's address would look common. People are those of t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from identity.matching.keys import CUTS, Key
 from identity.matching.model import SECOND_OWNER, Kind, Model, assumed_match
 from identity.matching.records import K, Values
 from identity.matching.schema import Role, Schema
-from identity.matching.scoring import Levels
+from identity.matching.scoring import LEAST, Levels, together
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,7 +31,6 @@ PAIRS_OF_A_PART = 4_000
 MOST_ROUNDS = 60
 CONVERGED = 1e-4  # the largest change of a class's share in a round that ends learning
 MANY_CODES = 1 << 48  # from here on patterns are numbered anew
-RAREST = 5e-5  # no value is believed to be rarer, unless one person owns it
 PLACEHOLDER = 10.0  # people, and times as many as on average, beyond which any value is one
 AGREEING = 0.98  # how often a coincidence agrees on its key's own fields
 ABSENT = 0.001  # how often it lacks one of them
@@ -85,6 +84,7 @@ def learn(
         tuple(float(one.rarest) for one in chance),
         version,
         count,
+        tuple(float(one.average) for one in chance),
     )
 
 
@@ -132,6 +132,7 @@ class _Chance(NamedTuple):
     levels: Floats
     rarity: dict[str, float]
     rarest: float
+    average: float = 0.0
 
 
 def _chance(
@@ -141,6 +142,9 @@ def _chance(
     role = columns.schema.fields[place].role
     codes = columns.codes[:, place]
     values = columns.values[place]
+    if role.worded:
+        named, rarest, equal = _words(values, codes, owners)
+        return _Chance(_levels(columns, place, equal, random), named, rarest, equal)
     if role.owners:
         people = np.asarray([people_of(place, value) for value in values], float)
     else:
@@ -153,10 +157,31 @@ def _chance(
     rarity, rarest = _frequencies(role, people, equal)
     known = np.flatnonzero(rarity != rarest)
     named = {values[code]: float(rarity[code]) for code in known.tolist()}
-    left, right = random.integers(0, len(codes), (2, RANDOM_PAIRS))
+    return _Chance(_levels(columns, place, equal, random), named, rarest)
+
+
+def _levels(columns: _Columns, place: int, equal: float, random: np.random.Generator) -> Floats:
+    """How two people's values compare, who agree so often."""
+    left, right = random.integers(0, len(columns.codes), (2, RANDOM_PAIRS))
     apart = left != right
     rest = _spread(columns.compare(place, left[apart], right[apart]), columns.counts[place])[1:]
-    return _Chance(np.concatenate([[equal], rest / rest.sum() * (1 - equal)]), named, rarest)
+    return np.concatenate([[equal], rest / rest.sum() * (1 - equal)])
+
+
+def _words(values: Sequence[str], codes: Ints, owners: Ints) -> tuple[dict[str, float], float, float]:
+    """The share of people who have each word, that of a word not known yet, and how often two people agree on all."""
+    held = codes >= 0
+    pairs = np.unique(owners[held] * len(values) + codes[held]) if values else np.empty(0, np.int64)
+    said: dict[int, set[str]] = defaultdict(set)
+    for person, code in zip((pairs // max(len(values), 1)).tolist(), (pairs % max(len(values), 1)).tolist(), strict=True):
+        said[person].update(values[code].split())
+    total = max(len(said), 2)
+    count = Counter(word for words in said.values() for word in words)
+    least = 1.5 / total
+    shares = {word: found / total for word, found in count.items() if found > 1}
+    agreeing = [together(values[code], shares, least) for code in (pairs % max(len(values), 1)).tolist()]
+    equal = float(np.mean(agreeing)) if agreeing else 0.0
+    return shares, least, min(max(equal, 1e-7), 0.95)
 
 
 def _frequencies(role: Role, people: Floats, equal: float) -> tuple[Floats, float]:
@@ -165,7 +190,7 @@ def _frequencies(role: Role, people: Floats, equal: float) -> tuple[Floats, floa
     if role.owners:
         return (np.maximum(people - 1, 0) + SECOND_OWNER) / total / equal, SECOND_OWNER / total / equal
     if role.weighed:
-        least = max(RAREST, 1.5 / total)
+        least = max(LEAST, 1.5 / total)
         return np.maximum(people / total, least) / equal, least / equal
     frequency = people / total / equal
     return np.where((frequency > PLACEHOLDER) & (people > PLACEHOLDER), frequency, 1.0), 1.0

@@ -44,8 +44,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Model:
-    """What pairs are like. `rarity` holds for each weighed field how much more often than on average by chance two
-    people agree on a value; what is not in it is as rare as `rarest` says."""
+    """What pairs are like.
+
+    `rarity` holds for each weighed field how much more often than on average by chance two people agree on a value; what
+    is not in it is as rare as `rarest` says. Where `average` is not 0 both are of single words instead, the share of
+    people who have them, and a value is as frequent as its words are together, against that average.
+    """
 
     schema: Schema
     keys: tuple[Key, ...]
@@ -57,6 +61,7 @@ class Model:
     rarest: tuple[float, ...]
     version: int = 0
     records: int = 0
+    average: tuple[float, ...] = ()
 
     @property
     def others(self) -> tuple[Kind, ...]:

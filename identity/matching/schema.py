@@ -22,6 +22,8 @@ class Role(NamedTuple):
     - `place`: it says where somebody lives, so it goes along with the other fields that do.
     - `weighed`: agreement on a rare value says more than on a frequent one. Elsewhere only
       placeholders say less: values far more frequent than any other.
+    - `worded`: a value is as frequent as its words are together. Most full names are somebody's only one, so to count
+      them tells nothing: two records of one person that were not brought together look like two people.
     - `owners`: a value belongs to one person. More people than this whose names are incompatible make it generic
       (`identity.matching.generic`), and how frequent it is counts people. 0 where values are nobody's own.
     - `typical`: the share of the pairs of two clusters that must agree at least so well for the clusters to do so. 0
@@ -34,13 +36,14 @@ class Role(NamedTuple):
     weighed: bool = True
     owners: int = 0
     typical: float = 0.0
+    worded: bool = False
 
 
 ROLES: dict[str, Role] = {
     "given": Role(by.NAME_WORD),
     "family": Role(by.NAME_WORD, shared=True),
     "middle": Role(by.INITIAL, weighed=False),
-    "name": Role(by.WHOLE_NAME, typical=0.3),
+    "name": Role(by.WHOLE_NAME, typical=0.3, worded=True),
     "birth": Role(by.DATE, weighed=False, typical=0.5),
     "house": Role(by.DIGITS, shared=True, place=True),
     "street": Role(by.TEXT, shared=True, place=True),

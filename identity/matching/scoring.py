@@ -11,7 +11,7 @@ on average. Three caches make it cheap: levels by pair of values, odds by patter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import exp, log, log2, prod
 from operator import mul
@@ -25,6 +25,7 @@ from identity.matching.schema import Schema
 
 MEMORY = 1 << 20  # pairs of values remembered per field; when there are more, all are forgotten
 TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
+LEAST = 5e-5  # no value is believed to be rarer, unless one person owns it
 
 
 class Levels:
@@ -63,6 +64,27 @@ class _Known:
         return level
 
 
+class _Worded:
+    """How much more frequent than on average values are, by the share of people who have each of their words."""
+
+    def __init__(self, shares: Mapping[str, float], rarest: float, average: float) -> None:
+        self._shares, self._rarest, self._average = shares, rarest, average
+        self._known: dict[str, float] = {}
+
+    def get(self, value: str, _: float) -> float:
+        known = self._known.get(value)
+        if known is None:
+            if len(self._known) >= MEMORY:
+                self._known.clear()
+            known = self._known[value] = together(value, self._shares, self._rarest) / self._average
+        return known
+
+
+def together(value: str, shares: Mapping[str, float], rarest: float) -> float:
+    """The share of people who have all words of a value, were they independent."""
+    return max(prod(shares.get(word, rarest) for word in value.split()), LEAST)
+
+
 class Odds(NamedTuple):
     """Against a match: pairs of a household for each match, and pairs that agree by chance, on average values."""
 
@@ -86,12 +108,17 @@ class Scorer:
             for place, count in enumerate(self._counts)
         ]
         self._odds: dict[int, Odds] = {}
+        averages = model.average or (0.0,) * len(model.schema)
+        self._rarity = [
+            _Worded(words, rarest, average) if average else words
+            for words, rarest, average in zip(model.rarity, model.rarest, averages, strict=True)
+        ]
         # A pattern is written as one number, each field's level to a base of its own.
         self._bases = [*accumulate((count + 1 for count in self._counts), mul, initial=1)][:-1]
         self._fields = [
             (base, base * count, level, rarity, rarest)
             for base, count, level, rarity, rarest in zip(
-                self._bases, self._counts, self.levels.known, model.rarity, model.rarest, strict=True
+                self._bases, self._counts, self.levels.known, self._rarity, model.rarest, strict=True
             )
         ]
 
@@ -117,7 +144,7 @@ class Scorer:
 
     def frequency(self, place: int, value: str) -> float:
         """How much more frequent a value is than values of its field are on average."""
-        return self.model.rarity[place].get(value, self.model.rarest[place])
+        return self._rarity[place].get(value, self.model.rarest[place])
 
     def weight_of(self, pattern: Sequence[int | None], frequencies: Iterable[float] = ()) -> float:
         """The weight of a pattern, in bits: the level of each field, None where a value is missing.
