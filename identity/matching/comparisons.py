@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
-from cdp.forms.names import FAMILIES, GIVEN
+from cdp.forms.names import FAMILIES, GIVEN, SYLLABLE
 from cdp.forms.nicknames import alike as one_name
 
 similarity = JaroWinkler.similarity
@@ -92,6 +92,8 @@ class WholeName(Comparison):
         "the same words, some left out",
         "the one word that is given the same",
         "the same but for slips",
+        "the given name the same",
+        "a foreign name beside a Vietnamese one",
         "some words the same",
         "different",
     )
@@ -109,10 +111,19 @@ class WholeName(Comparison):
         rest = more - both
         if all(any(_one_word(word, other) for other in rest) for word in fewer - both):
             return 4
-        if len(both) > 1 and not both <= FAMILIES.keys():
-            return 5
         one, other = left.replace(" ", ""), right.replace(" ", "")
-        return 4 if one == other or (len(mine) != len(theirs) and similarity(one, other) >= 0.93) else 6
+        if one == other or (len(mine) != len(theirs) and similarity(one, other) >= 0.93):
+            return 4
+        if both and (given := left.rpartition(" ")[2]) in GIVEN and given == right.rpartition(" ")[2]:
+            return 5
+        if len(both) > 1 and not both <= FAMILIES.keys():
+            return 7
+        return 6 if _is_foreign(fewer, more) or _is_foreign(more, fewer) else 8
+
+
+def _is_foreign(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether one is a single foreign name and the other a Vietnamese one: many go by such a name among friends."""
+    return len(one) == 1 and not any(map(SYLLABLE.fullmatch, one)) and all(map(SYLLABLE.fullmatch, other))
 
 
 @lru_cache(MEMORY)
@@ -122,7 +133,7 @@ def _one_word(one: str, other: str) -> bool:
         return one[0] == other[0]
     if one in VIETNAMESE and other in VIETNAMESE:
         return False  # syllables are short: a letter makes another name of many
-    if min(len(one), len(other)) > 3 and edits(one, other, score_cutoff=1) == 1:
+    if edits(one, other, score_cutoff=1) == 1 and (min(len(one), len(other)) > 3 or len(one) != len(other)):
         return True
     return similarity(*sorted((one, other))) >= 0.86 or one_name(one, other)
 

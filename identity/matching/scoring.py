@@ -82,7 +82,7 @@ class _Worded:
 
 def together(value: str, shares: Mapping[str, float], rarest: float) -> float:
     """The share of people who have all words of a value, were they independent."""
-    return max(prod(shares.get(word, rarest) for word in value.split()), LEAST)
+    return max(prod(shares.get(word, rarest) for word in value.split()), 5e-6)
 
 
 class Odds(NamedTuple):
