@@ -37,9 +37,12 @@ from identity.policy import ACCOUNT, ALIASED, ALL, ASSERTED, NOTHING, Policy
 from identity.ties import NO_TIES, Ties
 
 HOUSEHOLD: Final = "their names, birthdays or cards have nothing in common, and a household may share what they share"
+NAMED: Final = "nothing but a name speaks for it, which others may have"
 NAMESAKES: Final = "others have this name, and nothing but the name speaks for it"
 CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
 TOLD: Final = frozenset(("phone", "email"))  # kinds of what is told, perhaps for somebody else, rather than shown
+# Words of names go together, in families and by fashion, more than by the chance that the model takes it for.
+NAME_ALONE = odds(0.7)
 EXACT = 10_000  # a probability is rounded down to such a part
 
 
@@ -381,6 +384,8 @@ class _Growth:
         """Why a name is not enough to tell whose it is: somebody else who was looked at has it, too."""
         if not self._evidence.is_name_alone(said.pattern):
             return ""
+        if said.bits < NAME_ALONE:
+            return NAMED
         alike = self._evidence.alike
         names = self._named(trees[pair[0]]) | self._named(trees[pair[1]])
         others = (name for number, tree in trees.items() if number not in pair for name in self._named(tree))

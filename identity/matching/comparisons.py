@@ -123,7 +123,13 @@ class WholeName(Comparison):
 
 def _is_foreign(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether one is a single foreign name and the other a Vietnamese one: many go by such a name among friends."""
-    return len(one) == 1 and not any(map(SYLLABLE.fullmatch, one)) and all(map(SYLLABLE.fullmatch, other))
+    return len(one) == 1 and all(map(SYLLABLE.fullmatch, other)) and not any(map(_may_be_vietnamese, one))
+
+
+@lru_cache(MEMORY)
+def _may_be_vietnamese(word: str) -> bool:
+    """Whether a word is a syllable, or a name mistyped."""
+    return bool(SYLLABLE.fullmatch(word)) or any(edits(word, one, score_cutoff=1) <= 1 for one in VIETNAMESE)
 
 
 @lru_cache(MEMORY)
@@ -219,10 +225,11 @@ class Email(Comparison):
         mine, theirs = left.rpartition("@")[0] or left, right.rpartition("@")[0] or right
         if mine == theirs:
             return 1
+        if NOT_DIGITS.sub("", mine) != NOT_DIGITS.sub("", theirs):
+            return 4
         if len(mine) > 5 and edits(mine, theirs, score_cutoff=1) == 1:
             return 2
-        alike = similarity(mine, theirs) >= 0.88
-        return 3 if alike and NOT_DIGITS.sub("", mine) == NOT_DIGITS.sub("", theirs) else 4
+        return 3 if similarity(mine, theirs) >= 0.88 else 4
 
 
 class Phone(Comparison):
