@@ -167,7 +167,7 @@ class Evidence:
         )
 
     def is_name_alone(self, pattern: Sequence[int | None]) -> bool:
-        """Whether nothing speaks for one person but a name, and what half of all people have in common."""
+        """Whether nothing speaks for one person but a name, and what many people have in common."""
         return all(
             level is None or level == self._last[place]
             for place, level in enumerate(pattern)
@@ -183,9 +183,16 @@ class Evidence:
         return [] if any(place in self._own for place in agreeing) and len(agreeing) > 1 else shared
 
     def is_doubtful(self, left: Values, right: Values) -> bool:
-        """Whether two observations' names differ, or only one has a name: then the whole cluster decides."""
+        """Whether two observations' names differ, only one has a name, or nothing else is the same: then the whole
+        cluster decides."""
         mine, theirs = self.name(left), self.name(right)
-        return (mine is None) != (theirs is None) or not (mine is None or theirs is None or self.alike(mine, theirs))
+        if mine is None or theirs is None:
+            return mine is not theirs
+        return not self.alike(mine, theirs) or not any(
+            one is not None and one == other
+            for place, (one, other) in enumerate(zip(left, right, strict=True))
+            if place not in self._common
+        )
 
     def name(self, values: Values) -> str | None:
         """The name among values."""

@@ -114,16 +114,22 @@ class WholeName(Comparison):
         one, other = left.replace(" ", ""), right.replace(" ", "")
         if one == other or (len(mine) != len(theirs) and similarity(one, other) >= 0.93):
             return 4
-        if both and (given := left.rpartition(" ")[2]) in GIVEN and given == right.rpartition(" ")[2]:
+        given = left.rpartition(" ")[2]
+        if given == right.rpartition(" ")[2] and given in GIVEN and (_is_vietnamese(mine) or _is_vietnamese(theirs)):
             return 5
         if len(both) > 1 and not both <= FAMILIES.keys():
             return 7
         return 6 if _is_foreign(fewer, more) or _is_foreign(more, fewer) else 8
 
 
+@lru_cache(MEMORY)
+def _is_vietnamese(words: frozenset[str]) -> bool:
+    return all(map(SYLLABLE.fullmatch, words))
+
+
 def _is_foreign(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether one is a single foreign name and the other a Vietnamese one: many go by such a name among friends."""
-    return len(one) == 1 and all(map(SYLLABLE.fullmatch, other)) and not any(map(_may_be_vietnamese, one))
+    return len(one) == 1 and _is_vietnamese(other) and not any(map(_may_be_vietnamese, one))
 
 
 @lru_cache(MEMORY)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from identity.matching.keys import CUTS, Key
 from identity.matching.model import SECOND_OWNER, Kind, Model, assumed_match
 from identity.matching.records import K, Values
 from identity.matching.schema import Role, Schema
-from identity.matching.scoring import LEAST, Levels, together
+from identity.matching.scoring import Levels, together
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,9 +29,11 @@ SEED = 5
 RANDOM_PAIRS = 100_000
 BLOCKED_PAIRS = 300_000
 PAIRS_OF_A_PART = 4_000
+HOLDING = 0.5
 MOST_ROUNDS = 60
 CONVERGED = 1e-4  # the largest change of a class's share in a round that ends learning
 MANY_CODES = 1 << 48  # from here on patterns are numbered anew
+RAREST = 5e-5  # no value is believed to be rarer, unless one person owns it
 PLACEHOLDER = 10.0  # people, and times as many as on average, beyond which any value is one
 AGREEING = 0.98  # how often a coincidence agrees on its key's own fields
 ABSENT = 0.001  # how often it lacks one of them
@@ -69,7 +72,8 @@ def learn(
     chance = [_chance(columns, place, owners, people_of, random) for place in range(len(schema))]
     # 4. Expectation and maximisation in turn, until nothing changes.
     learners = _learners(schema, keys, columns, chance, random)
-    shares = _maximise(learners, [one.levels for one in chance], patterns, weights)
+    owned = [bool(field.role.owners) for field in schema]
+    shares = _maximise(learners, [one.levels for one in chance], owned, patterns, weights)
     kinds = [_kind(learner, float(share)) for learner, share in zip(learners, shares * weights.sum(), strict=True)]
     household = kinds.pop(1) if any(field.role.shared for field in schema) else None
     count = len(records)
@@ -170,18 +174,16 @@ def _levels(columns: _Columns, place: int, equal: float, random: np.random.Gener
 
 def _words(values: Sequence[str], codes: Ints, owners: Ints) -> tuple[dict[str, float], float, float]:
     """The share of people who have each word, that of a word not known yet, and how often two people agree on all."""
-    held = codes >= 0
-    pairs = np.unique(owners[held] * len(values) + codes[held]) if values else np.empty(0, np.int64)
-    said: dict[int, set[str]] = defaultdict(set)
-    for person, code in zip((pairs // max(len(values), 1)).tolist(), (pairs % max(len(values), 1)).tolist(), strict=True):
-        said[person].update(values[code].split())
-    total = max(len(said), 2)
-    count = Counter(word for words in said.values() for word in words)
-    least = 1.5 / total
+    names = {(owner, values[code]) for owner, code in zip(owners.tolist(), codes.tolist(), strict=True) if code >= 0}
+    words: dict[int, set[str]] = defaultdict(set)
+    for owner, name in names:
+        words[owner].update(name.split())
+    total = max(len(words), 2)
+    count = Counter(word for some in words.values() for word in some)
     shares = {word: found / total for word, found in count.items() if found > 1}
-    agreeing = [together(values[code], shares, least) for code in (pairs % max(len(values), 1)).tolist()]
-    equal = float(np.mean(agreeing)) if agreeing else 0.0
-    return shares, least, min(max(equal, 1e-7), 0.95)
+    rarest = 1.5 / total
+    equal = fsum(together(name, shares, rarest) for _, name in names) / max(len(names), 1)
+    return shares, rarest, min(max(equal, 1e-7), 0.95)
 
 
 def _frequencies(role: Role, people: Floats, equal: float) -> tuple[Floats, float]:
@@ -190,7 +192,7 @@ def _frequencies(role: Role, people: Floats, equal: float) -> tuple[Floats, floa
     if role.owners:
         return (np.maximum(people - 1, 0) + SECOND_OWNER) / total / equal, SECOND_OWNER / total / equal
     if role.weighed:
-        least = max(LEAST, 1.5 / total)
+        least = max(RAREST, 1.5 / total)
         return np.maximum(people / total, least) / equal, least / equal
     frequency = people / total / equal
     return np.where((frequency > PLACEHOLDER) & (people > PLACEHOLDER), frequency, 1.0), 1.0
@@ -326,8 +328,10 @@ def _given_a_part(columns: _Columns, place: int, cut: str, random: np.random.Gen
     return _spread(columns.compare(place, left, right), columns.counts[place])
 
 
-def _maximise(learners: list[_Learner], chance: Sequence[Floats], patterns: Ints, weights: Floats) -> Floats:
-    """Learn the classes in place → each one's share of the pairs."""
+def _maximise(
+    learners: list[_Learner], chance: Sequence[Floats], owned: Sequence[bool], patterns: Ints, weights: Floats
+) -> Floats:
+    """Learn the classes in place → each one's share of the pairs. `owned` says which fields are identifiers."""
     ideas = [[levels.copy() for levels in learner.levels] for learner in learners]
     shares = np.full(len(learners), 1 / len(learners))
     total = weights.sum()
@@ -339,7 +343,10 @@ def _maximise(learners: list[_Learner], chance: Sequence[Floats], patterns: Ints
             share, more = learner.trust
             trust = share * pairs[number] + more
             _move(learner, ideas[number], patterns, belongs[:, number], trust if number == 0 else min(most, trust))
-        learners[0].levels = [_falling(*both) for both in zip(learners[0].levels, chance, strict=True)]
+        learners[0].levels = [
+            _falling(_holding(match) if owned else match, one)
+            for match, one, owned in zip(learners[0].levels, chance, owned, strict=True)
+        ]
         before, shares = shares, pairs / pairs.sum()
         if np.abs(shares - before).max() < CONVERGED:
             break
@@ -365,6 +372,14 @@ def _expect(learners: Sequence[_Learner], shares: Floats, patterns: Ints) -> Flo
         logs += table[patterns[:, place]]
     odds = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
+
+
+def _holding(match: Floats) -> Floats:
+    """One person's identifiers of a type are the same at least as often as not.
+
+    Else the class of matches may settle on what many strangers agree on, such as half a name and half a number.
+    """
+    return match if match[0] >= HOLDING else np.asarray([HOLDING, *(match[1:] / match[1:].sum() * (1 - HOLDING))])
 
 
 def _falling(match: Floats, chance: Floats) -> Floats:

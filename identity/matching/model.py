@@ -46,9 +46,9 @@ class Kind:
 class Model:
     """What pairs are like.
 
-    `rarity` holds for each weighed field how much more often than on average by chance two people agree on a value; what
-    is not in it is as rare as `rarest` says. Where `average` is not 0 both are of single words instead, the share of
-    people who have them, and a value is as frequent as its words are together, against that average.
+    `rarity` holds for each weighed field how much more often than on average by chance two people agree on a value;
+    what is not in it is as rare as `rarest` says. Where `average` is not 0 both are of single words instead: the share
+    of people who have them. A value is as frequent as its words are together, against that average.
     """
 
     schema: Schema

@@ -25,7 +25,7 @@ from identity.matching.schema import Schema
 
 MEMORY = 1 << 20  # pairs of values remembered per field; when there are more, all are forgotten
 TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
-LEAST = 5e-5  # no value is believed to be rarer, unless one person owns it
+RAREST_TOGETHER = 5e-6  # no words together are believed to be rarer
 
 
 class Levels:
@@ -82,7 +82,7 @@ class _Worded:
 
 def together(value: str, shares: Mapping[str, float], rarest: float) -> float:
     """The share of people who have all words of a value, were they independent."""
-    return max(prod(shares.get(word, rarest) for word in value.split()), 5e-6)
+    return max(prod(shares.get(word, rarest) for word in value.split()), RAREST_TOGETHER)
 
 
 class Odds(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
@@ -51,6 +52,10 @@ class Unguarded(Evidence):
     """What the linker weighs by: without the guards that only whole clusters of observations need."""
 
     def contradicts(self, pattern: Sequence[int | None]) -> bool:
+        """Never."""
+        return False
+
+    def is_name_alone(self, pattern: Sequence[int | None]) -> bool:
         """Never."""
         return False
 
@@ -296,16 +301,17 @@ def test_genders_tell_people_apart() -> None:
     def pattern(**levels: int) -> list[int | None]:
         return [levels.get(field.name) for field in OBSERVED]
 
-    assert weighs.contradicts(pattern(name=6, phone=0, gender=0))
+    assert weighs.contradicts(pattern(name=8, phone=0, gender=0))
     assert weighs.identified(pattern(phone=0, gender=0)) == [places["phone"]]
 
 
 @pytest.mark.parametrize(
     ("levels", "apart"),
     [
-        ({"name": 5, "phone": 0}, True),  # a family's name
-        ({"name": 5, "phone": 0, "birthday": 0}, False),
-        ({"name": 5, "phone": 0, "birthday": 0, "user_id": 1}, True),  # twins
+        ({"name": 5, "phone": 0}, False),  # the given name
+        ({"name": 7, "phone": 0}, True),  # a family's name
+        ({"name": 7, "phone": 0, "birthday": 0}, False),
+        ({"name": 7, "phone": 0, "birthday": 0, "user_id": 1}, True),  # twins
         ({"name": 4, "phone": 0, "birthday": 4}, True),
         ({"name": 0, "phone": 0, "birthday": 4, "user_id": 0}, False),
         ({"phone": 0, "loyalty_card": 1}, True),
@@ -315,6 +321,26 @@ def test_genders_tell_people_apart() -> None:
 def test_what_a_household_shares_joins_nobody_who_differs(levels: dict[str, int], apart: bool) -> None:
     """Different names, birthdays or cards need something of a person's own to be one person."""
     assert Evidence(MODEL).contradicts([levels.get(field.name) for field in OBSERVED]) == apart
+
+
+def test_a_rare_name_joins_unless_others_have_it() -> None:
+    """A full name that is rare makes one person of two observations, but not where a third has the name as well."""
+    ticket, member = "loyalty_card=1 name=đỗ_bích_my", "user_id=u1 name=đỗ_bích_my"
+    other = "phone=84907 name=đỗ_bích_my"
+    assert len(set(found(ticket, member)[1].values())) == 1
+    clustering, number = found(ticket, member, other)
+    assert len(set(number.values())) == 3
+    assert {refusal.reason for refusal in clustering.refusals} == {weighing.NAMESAKES}
+
+
+def test_a_frequent_name_joins_nobody() -> None:
+    """What everybody may be called makes nobody one person; what is given beside it does."""
+    content = dict(_people(250))
+    words = Counter(word for said in content.values() for word in (name_of(said.attributes["name"]) or "").split())
+    frequent = "_".join(word for word, _ in words.most_common(2))
+    assert len(set(found(f"loyalty_card=1 name={frequent}", f"user_id=u1 name={frequent}")[1].values())) == 2
+    said = [f"loyalty_card=1 phone=84905 name={frequent}", f"user_id=u1 phone=84905 name={frequent}"]
+    assert len(set(found(*said)[1].values())) == 1
 
 
 def test_a_number_of_many_people_says_nothing() -> None:
