@@ -66,8 +66,10 @@ def people_of(content: Content, whole: Whole) -> Clustering:
 
 
 def judge(whole: Weighed, before: Sequence[Collection[Anchor]], *, by_rules: bool) -> Judgement:
-    """What the model by which a whole sample is weighed makes of it. `before`: who was one person so far, by rules or
-    by a model."""
+    """What the model by which a whole sample is weighed makes of it.
+
+    `before`: who was one person so far, by rules or by another model.
+    """
     model, after = whole.evidence.model, people_of(whole.content, whole).clusters
     moved = moves({anchor: number for number, group in enumerate(before) for anchor in group}, after)
     found = Judgement(
@@ -81,9 +83,13 @@ def judge(whole: Weighed, before: Sequence[Collection[Anchor]], *, by_rules: boo
         largest=max(map(whole.size, after), default=0),
         generic=sum(any(value in whole.generic for value in one.identifiers) for one in whole.content.values()),
         expected=round(model.match.pairs),
-        joined=sum(len(whole.meets(anchor) & members) for members in map(set, after) for anchor in members) // 2,
+        joined=sum(_meetings(members, whole) for members in map(frozenset, after) if len(members) > 1),
     )
     return structs.replace(found, reasons=(*_silent(whole), *_contradictions(found, whole, by_rules=by_rules)))
+
+
+def _meetings(members: frozenset[Anchor], whole: Weighed) -> int:
+    return sum(len(whole.meets(anchor) & members) for anchor in members) // 2
 
 
 def flaw(model: Model) -> str:

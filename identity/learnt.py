@@ -62,14 +62,13 @@ class Task(Struct):
 def due_at(model: Model | None, first: int = FIRST, refused: Judgement | None = None) -> int | None:
     """How many observations there must be for the next model, the `first` or a later one; None when it is the last.
 
-    Where one was `refused` since, there must be as many times as many as there were then: of the same observations the
-    same is learnt again.
+    Where one was `refused` since, there must be as many times as many as there were then as well: of the same
+    observations the same is learnt again.
     """
-    if refused is not None:
-        return int(refused.observations * AGAIN)
-    if model is None:
-        return first
-    return None if model.records >= MOST else int(model.records * AGAIN)
+    if model is not None and model.records >= MOST:
+        return None
+    usual = first if model is None else int(model.records * AGAIN)
+    return max(usual, int(refused.observations * AGAIN)) if refused else usual
 
 
 def learn_model(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Model | None:

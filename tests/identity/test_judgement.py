@@ -190,3 +190,5 @@ def test_the_next_attempt_waits_for_many_more() -> None:
     refused = Judgement(observations=5_000, reasons=("it reckons with …",))
     assert due_at(None, FIRST, refused) == 5_000 * AGAIN
     assert due_at(good().model, FIRST, refused) == 5_000 * AGAIN
+    early = Judgement(observations=500, reasons=("somebody asked",))
+    assert due_at(None, FIRST, early) == FIRST
