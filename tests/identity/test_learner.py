@@ -14,7 +14,7 @@ from cdp.records import LinkChanged, decode_identity
 from cdp.service import Platform
 from cdp.state import Outbox
 from cdp.topics import IDENTITY_CHANGES
-from identity import learner
+from identity import learner, learnt
 from identity.facts import Cause, Facts
 from identity.graph import Graph
 from identity.learner import FORCE, KEY, KIND, Learner, standing_of
@@ -149,24 +149,25 @@ async def test_what_a_model_did_is_told(platform: Platform) -> None:
 async def test_no_model_of_people_is_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is published and nobody changes; it is told why, and not tried again until there are many more."""
     prefix, graph, role = platform.settings.state.prefix, graph_of(platform), Learner(platform)
-    facts = invented(600)
+    facts = invented(500)
     tried = counted(monkeypatch)
+    monkeypatch.setattr(learnt, "AGAIN", 1.2)
     await graph.add(facts, outbox_of(platform))
     before = await live(platform.state, prefix)
     await role.look()
     await Learner(platform).look()
-    assert tried == [600]
+    assert tried == [500]
     assert platform.registry.find(KIND, KEY) is None
     assert await live(platform.state, prefix) == before == people(facts, Policy())
     standing = await standing_of(graph, platform)
     assert standing.model is None and standing.adopted is None and standing.refused is not None
     assert standing.refused.judgement.reasons
-    assert (standing.observations, standing.due_at) == (600, 1_800)
+    assert (standing.observations, standing.due_at) == (500, 600)
     assert role.health().ok and standing.refused.judgement.reasons[0] in role.health().detail
     assert role.health().figures["refused"] == 1
-    await graph.add(customers(300), outbox_of(platform))
+    await graph.add(customers(30), outbox_of(platform))
     await role.look()
-    assert tried == [600, 1_800]
+    assert tried == [500, 620]
     assert platform.registry.find(KIND, KEY) is not None
     standing = await standing_of(graph, platform)
     assert standing.refused is None and standing.adopted is not None
