@@ -131,19 +131,21 @@ async def test_a_new_model_on_demand(platform: Platform) -> None:
     assert await live(platform.state, platform.settings.state.prefix) == await expected(platform, facts)
 
 
-async def test_what_a_model_did_is_told(platform: Platform) -> None:
+async def test_what_a_model_did_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """The definition says what the model made of people, and so does its standing; nothing was refused."""
+    monkeypatch.setattr(learner, "FEWEST", 120)
     graph, role = graph_of(platform), Learner(platform)
-    await graph.add(customers(130), outbox_of(platform))
+    await graph.add(customers(30), outbox_of(platform))
+    await platform.state.set(graph.where.asked, b"1")
     await role.look()
     standing = await standing_of(graph, platform)
     assert standing.adopted is not None and standing.refused is None
     found = standing.adopted.judgement
-    assert (found.version, found.observations, found.sample, found.reasons) == (1, 520, 520, ())
-    assert found.after == len(people(customers(130), graph.policy))
-    assert found.before == len(people(customers(130), Policy()))
+    assert (found.version, found.observations, found.sample, found.reasons) == (1, 120, 120, ())
+    assert found.after == len(people(customers(30), graph.policy))
+    assert found.before == len(people(customers(30), Policy()))
     assert role.health().figures["refused"] == 0
-    assert Learner(platform).health().detail == ""
+    assert role.health().detail == ""
 
 
 async def test_no_model_of_people_is_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +177,10 @@ async def test_no_model_of_people_is_refused(platform: Platform, monkeypatch: py
 
 async def test_the_model_in_force_stays(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the next is refused people are made by the model from before, until somebody insists."""
+    monkeypatch.setattr(learner, "FEWEST", 120)
     prefix, graph, role = platform.settings.state.prefix, graph_of(platform), Learner(platform)
-    await graph.add(customers(130), outbox_of(platform))
+    await graph.add(customers(30), outbox_of(platform))
+    await platform.state.set(graph.where.asked, b"1")
     await role.look()
     entry = platform.registry.get(KIND, KEY)
 
@@ -192,15 +196,15 @@ async def test_the_model_in_force_stays(platform: Platform, monkeypatch: pytest.
     assert standing.adopted is not None and standing.adopted.judgement.version == 1
     assert standing.refused is not None and standing.refused.judgement.version == 2
     assert not await platform.state.exists(graph.where.asked)
-    assert standing.due_at == 1_560
-    assert await live(platform.state, prefix) == await expected(platform, customers(130))
+    assert standing.due_at == 360
+    assert await live(platform.state, prefix) == await expected(platform, customers(30))
     # Whoever knows better has it used; then nothing is refused any more.
     await platform.state.set(graph.where.asked, FORCE)
     await role.look()
     standing = await standing_of(graph, platform)
     assert platform.registry.get(KIND, KEY).body["version"] == 2
     assert standing.refused is None and standing.adopted is not None and standing.adopted.judgement.reasons
-    assert await live(platform.state, prefix) == await expected(platform, customers(130))
+    assert await live(platform.state, prefix) == await expected(platform, customers(30))
 
 
 async def test_what_cannot_be_used_is_refused_by_force_as_well(platform: Platform) -> None:
