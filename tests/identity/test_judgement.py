@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -119,8 +120,9 @@ def test_a_worse_likeness_never_speaks_more() -> None:
 def _with(model: Model, kind: str, place: int, levels: tuple[float, ...]) -> Model:
     """The model with other levels of one field in one class."""
     known: Kind = getattr(model, kind)
-    changed = replace(known, levels=(*known.levels[:place], levels, *known.levels[place + 1 :]))
-    return replace(model, **{kind: changed})
+    levels_of = (*known.levels[:place], levels, *known.levels[place + 1 :])
+    changes: dict[str, Any] = {kind: replace(known, levels=levels_of)}
+    return replace(model, **changes)
 
 
 def judged(model: Model, content: Content, policy: Policy = RULES) -> tuple[str, ...]:

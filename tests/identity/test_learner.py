@@ -224,7 +224,7 @@ async def test_what_cannot_be_used_is_refused_by_force_as_well(platform: Platfor
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many observations each attempt learns from, from now on."""
-    tried = []
+    tried: list[int] = []
 
     async def apart(task: learner.Task) -> Any:
         tried.append(len(task.observations))
