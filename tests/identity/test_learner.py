@@ -18,6 +18,7 @@ from identity import learner, learnt
 from identity.facts import Cause, Facts
 from identity.graph import Graph
 from identity.learner import FORCE, KEY, KIND, Learner, standing_of
+from identity.learnt import Task
 from identity.links import EVIDENCE
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
@@ -41,7 +42,7 @@ def with_settings(platform: Platform, **changes: Any) -> Platform:
     return replace(platform, settings=platform.settings.model_copy(update={"identity": identity}))
 
 
-async def in_this_process(task: learner.Task) -> Any:
+async def in_this_process(task: Task) -> Any:
     """What a task learns."""
     return await asyncio.to_thread(task.work)
 
@@ -184,7 +185,7 @@ async def test_the_model_in_force_stays(platform: Platform, monkeypatch: pytest.
     await role.look()
     entry = platform.registry.get(KIND, KEY)
 
-    async def doubted(task: learner.Task) -> Any:
+    async def doubted(task: Task) -> Any:
         found = await in_this_process(task)
         return replace_struct(found, judgement=replace_struct(found.judgement, reasons=("it is odd",)))
 
@@ -226,7 +227,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many observations each attempt learns from, from now on."""
     tried: list[int] = []
 
-    async def apart(task: learner.Task) -> Any:
+    async def apart(task: Task) -> Any:
         tried.append(len(task.observations))
         return await in_this_process(task)
 
@@ -301,7 +302,7 @@ async def test_by_rules_if_so_set(platform: Platform) -> None:
 
 async def test_a_child_process_learns_the_same() -> None:
     """What is learnt in a child process is what is learnt here."""
-    task = learner.Task("{}", None, [], list(customers(125).observations.items()))
+    task = Task("{}", None, [], list(customers(125).observations.items()))
     found = task.work()
     assert found.model is not None
     assert await APART(task) == found
