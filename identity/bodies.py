@@ -54,6 +54,22 @@ PROFILE_EXAMPLE: dict[str, Any] = {
     "shared_with": [],
 }
 
+JUDGED_EXAMPLE: dict[str, Any] = {
+    "version": 2,
+    "at": "2026-11-21T08:30:00.000Z",
+    "observations": 6012,
+    "sample": 6012,
+    "people_before": 2480,
+    "people_after": 2461,
+    "merged": 31,
+    "split": 14,
+    "largest_before": 22,
+    "largest_after": 24,
+    "generic": 71,
+    "pairs_expected": 7130,
+    "pairs_joined": 6902,
+    "reasons": [],
+}
 
 ModelStatus = Literal["off", "waiting", "asked", "remaking", "ready"]
 
@@ -398,6 +414,28 @@ class ComparedShown(BaseModel):
     probability: float = Field(description="How likely they are one person.")
 
 
+class JudgedShown(BaseModel):
+    """What a model makes of the people in the sample that it was learnt from, beside what was in force before."""
+
+    version: int = Field(description="Of the model; 0 where none could be told.")
+    at: str
+    observations: int = Field(description="How many there were.")
+    sample: int = Field(description="How many of them it was learnt from and judged by.")
+    people_before: int = Field(description="People of the sample by the model before; by rules if there was none.")
+    people_after: int
+    merged: int = Field(description="People after who were several before.")
+    split: int = Field(description="People before who are several after.")
+    largest_before: int = Field(description="The most different things that one person's observations say.")
+    largest_after: int
+    generic: int = Field(description="Observations that hold a value which is nobody's own, such as a hotline.")
+    pairs_expected: int = Field(
+        description="Pairs of one person among those that are compared, as the model reckons: about as many as it "
+        "joins, if it is right."
+    )
+    pairs_joined: int = Field(description="Pairs of one person among those that are compared, by the people it makes.")
+    reasons: list[str] = Field(description="Why it is no model of people; if it is in force all the same, by force.")
+
+
 class ModelShown(BaseModel):
     """By what people are made: rules, until there are enough observations, then evidence."""
 
@@ -411,6 +449,8 @@ class ModelShown(BaseModel):
                     "learnt_from": 6000,
                     "observations": 7402,
                     "next_at": 18000,
+                    "adopted": JUDGED_EXAMPLE,
+                    "refused": None,
                     "fields": {"phone": [{"how": "the same", "probability": 0.97}]},
                 }
             ]
@@ -426,6 +466,10 @@ class ModelShown(BaseModel):
     learnt_from: int = Field(description="How many observations it was learnt from.")
     observations: int = Field(description="How many there are.")
     next_at: int | None = Field(description="At how many the next model is learnt; null after the last.")
+    adopted: JudgedShown | None = Field(description="What the model in force did to people; null while there is none.")
+    refused: JudgedShown | None = Field(
+        description="The last model that was learnt, where it is no model of people and not used; null if it is used."
+    )
     fields: dict[str, list[ComparedShown]]
 
 

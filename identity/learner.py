@@ -1,12 +1,12 @@
 """The learner: has people made by evidence once there is enough to learn from, and better evidence as there is more.
 
-    observations ─► learn, in a child process ─► definition on the log ─► the state: from now on every process uses it
-                                                                              └─► everybody is looked at again
+    observations ─► learn and judge, in a child process ─► definition on the log ─► the state: every process uses it
+                                    └─► refused: the model in force stays               └─► everybody is looked at again
 
 1. flush   what an earlier look changed goes to the ledger
 2. adopt   the model that the definitions have, where the state has none or an older one
 3. remake  look at everybody again who was not made by the model in force
-4. learn   when there are enough observations, or somebody asks for it
+4. learn   when there are enough observations, or somebody asks for it; what is no model of people is told, not used
 
 Every step may be repeated, and a lease in the state keeps two processes from the same work. While everybody is looked
 at again events flow: whoever they touch is made by the new model at once.
@@ -24,17 +24,19 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
+from msgspec import structs
 from redis.exceptions import RedisError
 
 from cdp.errors import CdpError, TransientError
 from cdp.service import Health, Platform
 from cdp.state import Outbox
 from cdp.topics import IDENTITY_CHANGES
-from identity import keys, learnt, ledger
+from identity import keys, learnt, ledger, metrics
 from identity.facts import Cause
 from identity.graph import Graph
+from identity.judgement import Judgement
 from identity.keys import LEARNT
-from identity.learnt import MOST, Task, due_at
+from identity.learnt import MOST, Learnt, Task, due_at
 from identity.matching.model import Model
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
@@ -44,6 +46,9 @@ log = structlog.get_logger(__name__)
 
 KIND: Final = "identity_model"
 KEY: Final = "people"
+JUDGEMENT: Final = "judgement"  # where a model's definition says what was thought of it
+REFUSED: Final = "refused"  # the key of what is thought of the last that was no model of people
+FORCE: Final = b"force"  # says somebody who asks for a model whatever is to be thought of it
 LOOK = 1.0  # seconds between two looks
 REST = 1.0  # how long to rest after looking at some again, in parts of the time that took
 LEASE = 20.0  # seconds after which a process that says nothing is believed dead
@@ -56,14 +61,26 @@ CAUSE = Cause(by="learner", reason="the evidence is weighed differently")
 RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
+class Judged(NamedTuple):
+    """What was thought of a model that was learnt, and when."""
+
+    judgement: Judgement
+    at: int
+
+
 class Standing(NamedTuple):
-    """How far evidence is. `made`: everybody was looked at since the model changed; `number` 0: there is none."""
+    """How far evidence is. `made`: everybody was looked at since the model changed; `number` 0: there is none.
+
+    `adopted`: what was thought of the model; `refused`: of one that was learnt since, and is not used.
+    """
 
     model: Model | None
     number: int
     observations: int
     due_at: int | None
     made: bool
+    adopted: Judged | None
+    refused: Judged | None
 
 
 class Learner:
@@ -102,8 +119,15 @@ class Learner:
 
     def health(self) -> Health:
         """What it does."""
-        figures = {"model": float(self._graph.model_number > 0), "looked_at": self._done, "to_look_at": self._total}
-        return Health(not self._trouble, self._trouble or self._doing, figures)
+        refused = refused_of(self._platform)
+        figures = {
+            "model": float(self._graph.model_number > 0),
+            "refused": float(refused is not None),
+            "looked_at": self._done,
+            "to_look_at": self._total,
+        }
+        told = f"The last model learnt was refused: {'; '.join(refused.judgement.reasons)}." if refused else ""
+        return Health(not self._trouble, self._trouble or self._doing or told, figures)
 
     async def _follow(self) -> None:
         while True:
@@ -138,7 +162,7 @@ class Learner:
         )
 
     async def _is_due(self) -> bool:
-        standing = await standing_of(self._graph, self._settings.learn_from)
+        standing = await standing_of(self._graph, self._platform)
         asked = bool(await self._state.exists(self._where.asked)) and standing.observations >= FEWEST
         return asked or (standing.due_at is not None and standing.observations >= standing.due_at)
 
@@ -153,13 +177,18 @@ class Learner:
         ties = sorted((await self._graph.ties()).all, key=lambda tie: (tie.rule, tie.left, tie.right))
         settings = self._settings.model_dump_json()
         found = await apart(Task(settings, evidence.model if evidence else None, ties, observations))
-        await self._state.delete(self._where.asked)
-        if found is None:
-            log.warning("learner.nothing_learnt", observations=len(observations))
-            return
-        await self._platform.registry.put(KIND, KEY, msgspec.to_builtins(found), by="learner")
-        await adopt(self._graph, self._platform)
-        log.info("learner.learnt", observations=len(observations), seconds=round(time.perf_counter() - begun, 1))
+        judgement = structs.replace(found.judgement, observations=count)
+        forced = await self._state.getdel(self._where.asked) == FORCE
+        if found.model is not None and (forced or not judgement.reasons):
+            body = msgspec.to_builtins(found.model) | {JUDGEMENT: msgspec.to_builtins(judgement)}
+            await self._platform.registry.put(KIND, KEY, body, by="learner")
+            await adopt(self._graph, self._platform)
+            metrics.MODELS.labels("adopted").inc()
+            log.info("learner.learnt", seconds=round(time.perf_counter() - begun, 1), **structs.asdict(judgement))
+        else:
+            await self._platform.registry.put(KIND, REFUSED, msgspec.to_builtins(judgement), by="learner")
+            metrics.MODELS.labels("refused").inc()
+            log.warning("learner.refused", **structs.asdict(judgement))
         self._doing = ""
 
     async def _sample(self) -> tuple[list[tuple[Anchor, Observation]], int]:
@@ -231,12 +260,30 @@ class Learner:
                 await self._state.pexpire(self._where.lease, int(LEASE * 1000))
 
 
-async def standing_of(graph: Graph, first: int) -> Standing:
-    """How far evidence is: `first` is how many observations the first model needs."""
+async def standing_of(graph: Graph, platform: Platform) -> Standing:
+    """How far evidence is."""
     made = await graph.is_made_by_model()
     count = int(await graph.state.get(graph.where.count) or 0)
     model = graph.policy.evidence.model if graph.policy.evidence else None
-    return Standing(model, graph.model_number, count, due_at(model, first), made)
+    refused = refused_of(platform)
+    due = due_at(model, platform.settings.identity.learn_from, refused.judgement if refused else None)
+    return Standing(model, graph.model_number, count, due, made, _adopted(model, platform), refused)
+
+
+def refused_of(platform: Platform) -> Judged | None:
+    """What was thought of the last that was learnt, where that was refused."""
+    entry = platform.registry.find(KIND, REFUSED)
+    if entry is None or entry.version < number_of(platform):
+        return None
+    return Judged(msgspec.convert(entry.body, Judgement), entry.updated_at)
+
+
+def _adopted(model: Model | None, platform: Platform) -> Judged | None:
+    """What was thought of the model in force, if it is the newest."""
+    entry = platform.registry.find(KIND, KEY)
+    if entry is None or model is None or entry.body["version"] != model.version or JUDGEMENT not in entry.body:
+        return None
+    return Judged(msgspec.convert(entry.body[JUDGEMENT], Judgement), entry.updated_at)
 
 
 def number_of(platform: Platform) -> int:
@@ -251,7 +298,7 @@ async def adopt(graph: Graph, platform: Platform) -> None:
         await graph.adopt(msgspec.convert(platform.registry.get(KIND, KEY).body, Model), number)
 
 
-async def apart(task: Task) -> Model | None:
+async def apart(task: Task) -> Learnt:
     """Learn in a child process, which ends with us. Raises `TransientError` when it fails."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", learnt.__name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -264,7 +311,7 @@ async def apart(task: Task) -> Model | None:
             await child.wait()
     if child.returncode:
         raise TransientError(f"Learning from {len(task.observations)} observations failed; the log says why.")
-    return msgspec.json.decode(said, type=Model | None)
+    return msgspec.json.decode(said, type=Learnt)
 
 
 def _pages(anchors: list[Anchor], size: int) -> Iterator[list[Anchor]]:

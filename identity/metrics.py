@@ -16,6 +16,7 @@ CONFLICTS = Counter("cdp_identity_conflicts", "Transactions repeated because ano
 DUPLICATES = Counter("cdp_identity_duplicates", "Events dropped because they were seen before.")
 REUSED = Counter("cdp_identity_reused_ids", "Events set aside because another one has their messageId.")
 REMEMBERED = Gauge("cdp_identity_remembered_ids", "messageIds that are remembered in the state.")
+MODELS = Counter("cdp_identity_models", "Models that were learnt.", ["outcome"])
 TURN = Histogram(
     "cdp_identity_turn_seconds",
     "Duration of a turn of the resolver.",

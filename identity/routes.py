@@ -33,6 +33,7 @@ from identity.bodies import (
     Differences,
     Explanation,
     IdentifierShown,
+    JudgedShown,
     LinkShown,
     MergeBody,
     ModelShown,
@@ -54,7 +55,7 @@ from identity.decisions import Decision, Decisions, path_between
 from identity.facts import Cause
 from identity.graph import Graph
 from identity.keys import BY_HAND
-from identity.learner import FEWEST, Standing, adopt, standing_of
+from identity.learner import FEWEST, FORCE, Judged, Standing, adopt, standing_of
 from identity.links import EVIDENCE, Link
 from identity.observations import Anchor, Observation, from_text, to_text
 from identity.people import PROFILE, People, Person, Sighted
@@ -296,18 +297,27 @@ async def read_model(here: Here, _: MayReview) -> ModelShown:
 
 
 @deciding.post("/model", status_code=202, summary="Learn anew", operation_id="learn_identity_model")
-async def learn(here: Here, _: MayDecide) -> ModelShown:
-    """Learn a model from all that there is now, in the background; then everybody is looked at again."""
-    settings = here.opened.settings.identity
-    standing = await standing_of(here.graph, settings.learn_from)
-    if not settings.evidence:
+async def learn(
+    here: Here,
+    _: MayDecide,
+    force: Annotated[
+        bool,
+        Query(description="Use what is learnt even where it would be refused, if it can be used at all."),
+    ] = False,
+) -> ModelShown:
+    """Learn a model from all that there is now, in the background; then everybody is looked at again by it.
+
+    What is no model of people is refused, and the one in force stays: see `refused`.
+    """
+    standing = await standing_of(here.graph, here.opened)
+    if not here.opened.settings.identity.evidence:
         raise ConflictError("CDP_IDENTITY__EVIDENCE is off: people are made by rules alone.", code="evidence_off")
     if standing.observations < FEWEST:
         told = (
             f"There are {standing.observations} distinct observations; nothing can be learnt from fewer than {FEWEST}."
         )
         raise ConflictError(told, code="too_few_observations")
-    await here.opened.state.set(here.graph.where.asked, b"1")
+    await here.opened.state.set(here.graph.where.asked, FORCE if force else b"1")
     return await _model(here)
 
 
@@ -335,21 +345,44 @@ async def read_rebuild(here: Here, _: MayReview) -> RebuildShown:
 
 
 async def _model(here: Wing) -> ModelShown:
-    settings = here.opened.settings.identity
-    standing = await standing_of(here.graph, settings.learn_from)
+    standing = await standing_of(here.graph, here.opened)
     asked = bool(await here.opened.state.exists(here.graph.where.asked))
     evidence = here.graph.policy.evidence
     return ModelShown(
         by="evidence" if evidence else "rules",
-        status=_status(standing, enabled=settings.evidence, asked=asked),
+        status=_status(standing, enabled=here.opened.settings.identity.evidence, asked=asked),
         version=standing.model.version if standing.model else 0,
         learnt_from=standing.model.records if standing.model else 0,
         observations=standing.observations,
         next_at=standing.due_at,
+        adopted=_judged(standing.adopted),
+        refused=_judged(standing.refused),
         fields={
             name: [ComparedShown(how=how, probability=round(probability, 4)) for how, probability in levels]
             for name, levels in (evidence.alone() if evidence else {}).items()
         },
+    )
+
+
+def _judged(judged: Judged | None) -> JudgedShown | None:
+    if judged is None:
+        return None
+    found = judged.judgement
+    return JudgedShown(
+        version=found.version,
+        at=at_text(judged.at),
+        observations=found.observations,
+        sample=found.sample,
+        people_before=found.before,
+        people_after=found.after,
+        merged=found.merged,
+        split=found.split,
+        largest_before=found.largest_before,
+        largest_after=found.largest,
+        generic=found.generic,
+        pairs_expected=found.expected,
+        pairs_joined=found.joined,
+        reasons=list(found.reasons),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from redis.asyncio import Redis
 from cdp.errors import InvalidError
 from identity import keys
 from identity.cluster import partition
+from identity.differences import moves
 from identity.evidence import BLOCK, Evidence
 from identity.identifiers import SPELLINGS, Value, type_of
 from identity.keys import Keys
@@ -106,19 +106,8 @@ def _compare(
     complete: bool,
 ) -> Difference:
     groups = partition(observations, policy, ties).clusters
-    before = [sorted({owners[anchor] for anchor in group if anchor in owners}) for group in groups]
-    parts: dict[ProfileId, int] = defaultdict(int)
-    for profiles in before:
-        for profile in profiles:
-            parts[profile] += 1
-    return Difference(
-        len(observations),
-        len(set(owners.values())),
-        len(groups),
-        [profiles for profiles in before if len(profiles) > 1],
-        sorted((profile, count) for profile, count in parts.items() if count > 1),
-        complete,
-    )
+    moved = moves(owners, groups)
+    return Difference(len(observations), len(set(owners.values())), len(groups), moved.merges, moved.splits, complete)
 
 
 async def _all(state: Redis, where: Keys, most: int) -> tuple[dict[Anchor, Observation], bool]:

@@ -57,22 +57,28 @@ def review(service: Service, out: Output, *, limit: Limit = 100) -> None:
 
 @asks(app.command("model"))
 def model(service: Service, out: Output) -> None:
-    """Show by what people are made, rules or evidence, and what is known of two observations that agree."""
+    """Show by what people are made, what the model in force did to them, and what it says of two that agree."""
     answer = service.get(f"{PATH}/model")
     if out.as_json:
         out.record(answer)
         return
     fields = answer.pop("fields")
-    out.record(answer)
+    out.record(_in_words(answer))
     rows = [{"field": name, **compared} for name, levels in fields.items() for compared in levels]
     if rows:
         out.table(rows, ["field", "how", "probability"], empty="")
 
 
 @asks(app.command("learn"))
-def learn(service: Service, out: Output) -> None:
+def learn(
+    service: Service,
+    out: Output,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Use it even where it would be refused.")] = False,
+) -> None:
     """Learn a new model from all observations; then everybody is looked at again, while events flow."""
-    out.record(service.post(f"{PATH}/model"))
+    answer = service.post(f"{PATH}/model", force=force)
+    out.record(answer if out.as_json else _in_words(answer))
 
 
 @asks(app.command("rebuild"))
@@ -89,6 +95,25 @@ def rebuild(
     out.record(answer)
     if answer["status"] == "failed":
         raise PermanentError(f"The rebuild failed: {answer['problem']}")
+
+
+def _in_words(answer: dict[str, Any]) -> dict[str, Any]:
+    """By what people are made, with what is thought of models in words."""
+    return answer | {name: _judged(answer[name]) for name in ("adopted", "refused") if answer[name]}
+
+
+def _judged(found: dict[str, Any]) -> str:
+    """What a model makes of people, in words."""
+    told = (
+        f"version {found['version']} at {found['at']}: {found['people_before']:,} people in {found['sample']:,} of "
+        f"{found['observations']:,} observations"
+    )
+    if found["people_after"]:
+        told += (
+            f" become {found['people_after']:,}; {found['merged']:,} of these were several, {found['split']:,} of those"
+            f" fall into several; the largest says {found['largest_after']:,} things, was {found['largest_before']:,}"
+        )
+    return "; but ".join((told, *found["reasons"]))
 
 
 def _followed(service: Service, answer: dict[str, Any], *, quiet: bool) -> dict[str, Any]:

@@ -8,26 +8,24 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from cdp.records import LinkChanged, decode_identity
 from cdp.service import Platform
 from cdp.state import Outbox
 from cdp.topics import IDENTITY_CHANGES
-from identity import learner
+from identity import learner, learnt
 from identity.facts import Cause, Facts
 from identity.graph import Graph
-from identity.learner import KEY, KIND, Learner, standing_of
+from identity.learner import FORCE, KEY, KIND, Learner, standing_of
+from identity.learnt import Task
 from identity.links import EVIDENCE
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
 from identity.testing import live, people
+from tests.identity.samples import both, customers, invented
 
 APART = learner.apart
-WORDS = (
-    ["nguyễn", "trần", "lê", "phạm"],
-    ["văn", "thị", "minh", "ngọc", "thu"],
-    ["lan", "hùng", "tú", "hoa", "my", "dũng", "khánh", "trang", "long", "phúc"],
-)
 
 
 @pytest.fixture
@@ -44,28 +42,9 @@ def with_settings(platform: Platform, **changes: Any) -> Platform:
     return replace(platform, settings=platform.settings.model_copy(update={"identity": identity}))
 
 
-async def in_this_process(task: learner.Task) -> Any:
-    """The model of a task."""
+async def in_this_process(task: Task) -> Any:
+    """What a task learns."""
     return await asyncio.to_thread(task.work)
-
-
-def customers(count: int, seed: int = 7) -> Facts:
-    """Three observations each of people of whom some share a number, and whose names are written in two ways."""
-    rng, facts = random.Random(seed), Facts()
-    for number in range(count):
-        name = " ".join(rng.choice(some) for some in WORDS)
-        phone = ("phone", f"+8490{number - (rng.random() < 0.1):07d}")
-        mailbox = ("email", f"p{number}@x.vn")
-        born = f"19{rng.randrange(60, 99)}-0{rng.randrange(1, 9)}-1{rng.randrange(9)}"
-        for identifiers, attributes in (
-            ((phone,), {"name": name}),
-            ((mailbox, phone), {"name": name.split()[-1], "birthday": born}),
-            ((mailbox,), {"name": " ".join(reversed(name.split())), "birthday": born}),
-            ((("user_id", f"u{number}"),), {"name": name, "birthday": born}),
-        ):
-            observation = Observation(identifiers, attributes, number + 1, "web")
-            facts.observe(observation.anchor, observation, Cause(f"m-{number}", "t"))
-    return facts
 
 
 def parts(facts: Facts, count: int) -> list[Facts]:
@@ -113,7 +92,7 @@ async def test_enough_observations_bring_evidence(platform: Platform) -> None:
     await role.look()
     after = await live(platform.state, prefix)
     assert after == await expected(platform, customers(130)) != before
-    standing = await standing_of(graph, 500)
+    standing = await standing_of(graph, platform)
     assert standing.model is not None and standing.made
     assert (standing.observations, standing.due_at) == (520, 1_560)
     reader = await platform.log.reader([IDENTITY_CHANGES], start="earliest")
@@ -149,10 +128,111 @@ async def test_a_new_model_on_demand(platform: Platform) -> None:
     await platform.state.set(graph.where.asked, b"1")
     await role.look()
     assert platform.registry.get(KIND, KEY).body["version"] == 2
-    both = customers(125)
-    for anchor, observation in customers(60, seed=8).observations.items():
-        both.observe(anchor, observation, Cause())
-    assert await live(platform.state, platform.settings.state.prefix) == await expected(platform, both)
+    facts = both(customers(125), customers(60, seed=8))
+    assert await live(platform.state, platform.settings.state.prefix) == await expected(platform, facts)
+
+
+async def test_what_a_model_did_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definition says what the model made of people, and so does its standing; nothing was refused."""
+    monkeypatch.setattr(learner, "FEWEST", 120)
+    graph, role = graph_of(platform), Learner(platform)
+    await graph.add(customers(30), outbox_of(platform))
+    await platform.state.set(graph.where.asked, b"1")
+    await role.look()
+    standing = await standing_of(graph, platform)
+    assert standing.adopted is not None and standing.refused is None
+    found = standing.adopted.judgement
+    assert (found.version, found.observations, found.sample, found.reasons) == (1, 120, 120, ())
+    assert found.after == len(people(customers(30), graph.policy))
+    assert found.before == len(people(customers(30), Policy()))
+    assert role.health().figures["refused"] == 0
+    assert role.health().detail == ""
+
+
+async def test_no_model_of_people_is_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is published and nobody changes; it is told why, and not tried again until there are many more."""
+    prefix, graph, role = platform.settings.state.prefix, graph_of(platform), Learner(platform)
+    facts = invented(500)
+    tried = counted(monkeypatch)
+    monkeypatch.setattr(learnt, "AGAIN", 1.2)
+    await graph.add(facts, outbox_of(platform))
+    before = await live(platform.state, prefix)
+    await role.look()
+    await Learner(platform).look()
+    assert tried == [500]
+    assert platform.registry.find(KIND, KEY) is None
+    assert await live(platform.state, prefix) == before == people(facts, Policy())
+    standing = await standing_of(graph, platform)
+    assert standing.model is None and standing.adopted is None and standing.refused is not None
+    assert standing.refused.judgement.reasons
+    assert (standing.observations, standing.due_at) == (500, 600)
+    assert role.health().ok and standing.refused.judgement.reasons[0] in role.health().detail
+    assert role.health().figures["refused"] == 1
+    await graph.add(customers(30), outbox_of(platform))
+    await role.look()
+    assert tried == [500, 620]
+    assert platform.registry.find(KIND, KEY) is not None
+    standing = await standing_of(graph, platform)
+    assert standing.refused is None and standing.adopted is not None
+
+
+async def test_the_model_in_force_stays(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next is refused people are made by the model from before, until somebody insists."""
+    monkeypatch.setattr(learner, "FEWEST", 120)
+    prefix, graph, role = platform.settings.state.prefix, graph_of(platform), Learner(platform)
+    await graph.add(customers(30), outbox_of(platform))
+    await platform.state.set(graph.where.asked, b"1")
+    await role.look()
+    entry = platform.registry.get(KIND, KEY)
+
+    async def doubted(task: Task) -> Any:
+        found = await in_this_process(task)
+        return replace_struct(found, judgement=replace_struct(found.judgement, reasons=("it is odd",)))
+
+    monkeypatch.setattr(learner, "apart", doubted)
+    await platform.state.set(graph.where.asked, b"1")
+    await role.look()
+    standing = await standing_of(graph, platform)
+    assert platform.registry.get(KIND, KEY) == entry
+    assert standing.adopted is not None and standing.adopted.judgement.version == 1
+    assert standing.refused is not None and standing.refused.judgement.version == 2
+    assert not await platform.state.exists(graph.where.asked)
+    assert standing.due_at == 360
+    assert await live(platform.state, prefix) == await expected(platform, customers(30))
+    # Whoever knows better has it used; then nothing is refused any more.
+    await platform.state.set(graph.where.asked, FORCE)
+    await role.look()
+    standing = await standing_of(graph, platform)
+    assert platform.registry.get(KIND, KEY).body["version"] == 2
+    assert standing.refused is None and standing.adopted is not None and standing.adopted.judgement.reasons
+    assert await live(platform.state, prefix) == await expected(platform, customers(30))
+
+
+async def test_what_cannot_be_used_is_refused_by_force_as_well(platform: Platform) -> None:
+    """Where nothing can be learnt there is nothing to use, and it is not tried again and again."""
+    facts = Facts()
+    for number in range(500):
+        one = Observation((("phone", f"+8490{number * 104729 % 10**7:07d}"),))
+        facts.observe(one.anchor, one, Cause("m", "t"))
+    graph, role = graph_of(platform), Learner(platform)
+    await graph.add(facts, outbox_of(platform))
+    await platform.state.set(graph.where.asked, FORCE)
+    await role.look()
+    standing = await standing_of(graph, platform)
+    assert standing.model is None and standing.refused is not None
+    assert not await role._has_work()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many observations each attempt learns from, from now on."""
+    tried: list[int] = []
+
+    async def apart(task: Task) -> Any:
+        tried.append(len(task.observations))
+        return await in_this_process(task)
+
+    monkeypatch.setattr(learner, "apart", apart)
+    return tried
 
 
 @pytest.mark.parametrize("chunks", [0, 5])
@@ -222,7 +302,7 @@ async def test_by_rules_if_so_set(platform: Platform) -> None:
 
 async def test_a_child_process_learns_the_same() -> None:
     """What is learnt in a child process is what is learnt here."""
-    task = learner.Task("{}", None, [], list(customers(125).observations.items()))
+    task = Task("{}", None, [], list(customers(125).observations.items()))
     found = task.work()
-    assert found is not None
+    assert found.model is not None
     assert await APART(task) == found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from cdp.records import RawBatch, encode
@@ -16,6 +18,8 @@ from cdp.topics import EVENTS_RAW, EVENTS_RESOLVED, IDENTITY_CHANGES
 from cdp.warehouse.loader import Loader
 from identity.evidence import OBSERVED
 from identity.graph import Graph
+from identity.judgement import Judgement
+from identity.learner import FORCE, JUDGEMENT, KEY, KIND, REFUSED, adopt
 from identity.matching.model import assumed_model
 from identity.policy import Policy
 from identity.resolver import Resolver
@@ -347,9 +351,13 @@ async def test_evidence_is_tried_without_harm(house: House, client: httpx.AsyncC
 async def by_evidence(house: House) -> None:
     """From now on people are made by a model that is written down."""
     platform = house.platform
+    await graph_of(platform).adopt(assumed_model(OBSERVED, 30), 1)
+
+
+def graph_of(platform: Platform) -> Graph:
+    """A graph of another process."""
     policy = Policy.of(platform.settings.identity)
-    graph = Graph(platform.state, platform.settings.state.prefix, policy, platform.clock, partitions=4)
-    await graph.adopt(assumed_model(OBSERVED, 30), 1)
+    return Graph(platform.state, platform.settings.state.prefix, policy, platform.clock, partitions=4)
 
 
 async def test_who_is_likely_and_not_surely_one_waits_for_review(house: House, client: httpx.AsyncClient) -> None:
@@ -397,6 +405,29 @@ async def test_by_what_people_are_made_is_shown(house: House, client: httpx.Asyn
     await house.platform.state.set(f"{house.platform.settings.state.prefix}ion", 900)
     asked = await client.post(f"{IDENTITY}/model")
     assert (asked.status_code, asked.json()["status"]) == (202, "asked")
+    await client.post(f"{IDENTITY}/model", params={"force": "true"})
+    assert await house.platform.state.get(f"{house.platform.settings.state.prefix}iwq") == FORCE
+
+
+async def test_what_was_refused_is_shown(house: House, client: httpx.AsyncClient) -> None:
+    """When, why, and what the model would have done; the next comes with three times as many observations."""
+    shown = (await client.get(f"{IDENTITY}/model")).json()
+    assert (shown["adopted"], shown["refused"]) == (None, None)
+    judgement = Judgement(version=1, observations=2_000, sample=2_000, before=7, after=9, reasons=("it is odd",))
+    await house.platform.registry.put(KIND, REFUSED, msgspec.to_builtins(judgement))
+    shown = (await client.get(f"{IDENTITY}/model")).json()
+    assert (shown["by"], shown["status"], shown["next_at"], shown["adopted"]) == ("rules", "waiting", 6_000, None)
+    refused = shown["refused"]
+    assert (refused["people_before"], refused["people_after"], refused["reasons"]) == (7, 9, ["it is odd"])
+    assert refused["at"].startswith("20")
+    # A model that is adopted later says what it did, and nothing is refused any more.
+    judgement = Judgement(version=1, observations=6_000, sample=6_000, before=9, after=8, merged=1)
+    model = msgspec.to_builtins(replace(assumed_model(OBSERVED, 30), version=1))
+    await house.platform.registry.put(KIND, KEY, model | {JUDGEMENT: msgspec.to_builtins(judgement)})
+    await adopt(graph_of(house.platform), house.platform)
+    shown = (await client.get(f"{IDENTITY}/model")).json()
+    assert (shown["by"], shown["refused"]) == ("evidence", None)
+    assert (shown["adopted"]["people_after"], shown["adopted"]["merged"], shown["adopted"]["reasons"]) == (8, 1, [])
 
 
 async def test_the_graph_is_compared_and_made_again(house: House, client: httpx.AsyncClient) -> None:
