@@ -43,8 +43,11 @@ def changes_between(before: Iterable[frozenset[K]], after: Iterable[frozenset[K]
     """The changes that lead from some clusters to others, each as small as can be; what stayed is no change."""
     old, new = set(before), set(after)
     old, new = old - new, new - old
-    if len(old) <= 1 and len(new) <= 1 and not (old and new and next(iter(old)).isdisjoint(*new)):
-        return [Change((*old,), (*new,))] if old or new else []  # most changes are as simple as that
+    for few, many in ((old, new), (new, old)):
+        if len(few) == 1:
+            (one,) = few
+            if not any(map(one.isdisjoint, many)):
+                return [Change((*old,), (*new,))]  # most changes are as simple as that
     sides: dict[K, list[tuple[bool, frozenset[K]]]] = defaultdict(list)
     for is_new, clusters in ((False, old), (True, new)):
         for cluster in clusters:
