@@ -42,12 +42,14 @@ class Change(NamedTuple, Generic[K]):
 def changes_between(before: Iterable[frozenset[K]], after: Iterable[frozenset[K]]) -> list[Change[K]]:
     """The changes that lead from some clusters to others, each as small as can be; what stayed is no change."""
     old, new = set(before), set(after)
+    if not old:
+        return [Change((), (one,)) for one in new]  # as of most newcomers
     old, new = old - new, new - old
     for few, many in ((old, new), (new, old)):
         if len(few) == 1:
             (one,) = few
             if not any(map(one.isdisjoint, many)):
-                return [Change((*old,), (*new,))]  # most changes are as simple as that
+                return [Change((*old,), (*new,))]
     sides: dict[K, list[tuple[bool, frozenset[K]]]] = defaultdict(list)
     for is_new, clusters in ((False, old), (True, new)):
         for cluster in clusters:
