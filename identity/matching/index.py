@@ -35,8 +35,8 @@ class Index(Generic[K]):
 
     def __init__(self, schema: Schema, keys: tuple[Key, ...], limits: Limits) -> None:
         self._capacity, self._first = limits.bucket, limits.representatives
-        self._owned_keys = KeyMaker(schema, [key for key in keys if key.owned(schema)])
-        self._other_keys = KeyMaker(schema, [key for key in keys if not key.owned(schema)])
+        self._owned_keys = KeyMaker(schema, [key for key in keys if key.owned(schema)], brief=True)
+        self._other_keys = KeyMaker(schema, [key for key in keys if not key.owned(schema)], brief=True)
         self._owned: dict[str, list[K]] = {}
         self._others: dict[str, list[K]] = {}
         self._alone: dict[str, K] = {}  # who has one of the other keys that nobody else has had yet: most keys

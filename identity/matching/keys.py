@@ -119,15 +119,22 @@ def _applied(recipe: str, schema: Schema) -> Iterator[Key]:
 
 
 class KeyMaker:
-    """Makes the blocking keys of records."""
+    """Makes the blocking keys of records. In `brief` they begin with a sign instead of the recipe's name."""
 
-    def __init__(self, schema: Schema, keys: Sequence[Key]) -> None:
+    def __init__(self, schema: Schema, keys: Sequence[Key], *, brief: bool = False) -> None:
         numbers: dict[Part, int] = {}
         for key in keys:
             for part in key.parts:
                 numbers.setdefault(part, len(numbers))
         self._parts = [(part.place, CUTS.get(part.cut)) for part in numbers]
-        named = [(f"{key.words(schema)}{SEPARATOR}", [numbers[part] for part in key.parts], key) for key in keys]
+        named = [
+            (
+                chr(number) if brief else f"{key.words(schema)}{SEPARATOR}",
+                [numbers[part] for part in key.parts],
+                key,
+            )
+            for number, key in enumerate(keys, start=ord("!"))
+        ]
         # Nearly all are made of two parts.
         self._twofold = [(name, *parts, key.exchangeable) for name, parts, key in named if len(parts) == 2]
         self._others = [(name, parts, key.exchangeable) for name, parts, key in named if len(parts) != 2]

@@ -132,7 +132,7 @@ class Linker(Generic[K]):
 
     def add_all(self, records: Iterable[tuple[K, Values]]) -> Changes[K]:
         """Put records in → what they change together; cheaper than one by one, and the same people come out."""
-        changes: Changes[K] = Changes([], [])
+        learnt: Changes[K] | None = None
         for record, values in records:
             known = self._records.get(record)
             if known == values:
@@ -141,8 +141,9 @@ class Linker(Generic[K]):
                 self._leave(record)
             self._enter(record, values)
             if len(self._records) >= self._learn_at:
-                changes = changes.then(self.refit())
-        return changes.then(self._settle())
+                changes = self.refit()
+                learnt = learnt.then(changes) if learnt else changes
+        return learnt.then(self._settle()) if learnt else self._settle()
 
     def remove(self, record: K) -> Changes[K]:
         """Take a record out, as if it had never been there → what that changes."""
