@@ -43,12 +43,12 @@ def changes_between(before: Iterable[frozenset[K]], after: Iterable[frozenset[K]
     """The changes that lead from some clusters to others, each as small as can be; what stayed is no change."""
     old, new = set(before), set(after)
     if not old:
-        return [Change((), (one,)) for one in new]  # as of most newcomers
+        return [Change((), (cluster,)) for cluster in new]  # as of most newcomers
     old, new = old - new, new - old
     for few, many in ((old, new), (new, old)):
         if len(few) == 1:
-            (one,) = few
-            if not any(map(one.isdisjoint, many)):
+            (whole,) = few
+            if not any(map(whole.isdisjoint, many)):
                 return [Change((*old,), (*new,))]
     sides: dict[K, list[tuple[bool, frozenset[K]]]] = defaultdict(list)
     for is_new, clusters in ((False, old), (True, new)):

@@ -136,7 +136,7 @@ class KeyMaker:
             for number, key in enumerate(keys, start=ord("!"))
         ]
         # Nearly all are made of two parts.
-        self._twofold = [(name, *parts, key.exchangeable) for name, parts, key in named if len(parts) == 2]
+        self._twofold = [(name, parts[0], parts[1], key.exchangeable) for name, parts, key in named if len(parts) == 2]
         self._others = [(name, parts, key.exchangeable) for name, parts, key in named if len(parts) != 2]
 
     def __call__(self, values: Values) -> list[str]:

@@ -161,10 +161,10 @@ class Scorer:
                     if (weight := -log2(household + chance * frequency + TINY)) >= least:
                         found[other] = weight
                     break
-                one: Any = values[place]
-                its = theirs[place]
+                left: Any = values[place]  # neither is missing, for they differ
+                right: Any = theirs[place]
                 base, absent, level, _, _ = fields[place]
-                code += base * ((level(one, its) if one < its else level(its, one)) - 1) - absent
+                code += base * ((level(left, right) if left < right else level(right, left)) - 1) - absent
         return found
 
     def pattern(self, left: Values, right: Values) -> list[int | None]:
