@@ -42,9 +42,14 @@ class Change(NamedTuple, Generic[K]):
 def changes_between(before: Iterable[frozenset[K]], after: Iterable[frozenset[K]]) -> list[Change[K]]:
     """The changes that lead from some clusters to others, each as small as can be; what stayed is no change."""
     old, new = set(before), set(after)
+    if not old:
+        return [Change((), (cluster,)) for cluster in new]  # as of most newcomers
     old, new = old - new, new - old
-    if len(old) <= 1 and len(new) <= 1 and not (old and new and next(iter(old)).isdisjoint(*new)):
-        return [Change((*old,), (*new,))] if old or new else []  # most changes are as simple as that
+    for few, many in ((old, new), (new, old)):
+        if len(few) == 1:
+            (whole,) = few
+            if not any(map(whole.isdisjoint, many)):
+                return [Change((*old,), (*new,))]
     sides: dict[K, list[tuple[bool, frozenset[K]]]] = defaultdict(list)
     for is_new, clusters in ((False, old), (True, new)):
         for cluster in clusters:

@@ -53,12 +53,15 @@ class Components(Generic[K]):
     def add(self, record: K, links: Mapping[K, float]) -> None:
         """Put a record in, with its links to those that are in."""
         self._links[record] = dict(links)
+        if not links:
+            self._place(Component([record], self._limits.link))
+            return
         for other, weight in links.items():
             self._links[other][record] = weight
         near = {self._of[other] for other in links}
-        bar = next(iter(near)).bar if near else self._limits.link
+        bar = next(iter(near)).bar
         if self._extends(near, bar, links):
-            self._extend(record, near, bar)
+            self._extend(record, near)
         else:
             self._arrange([record, *(one for component in near for one in component.members)])
 
@@ -92,17 +95,16 @@ class Components(Generic[K]):
 
     def _extends(self, near: set[Component[K]], bar: float, links: Mapping[K, float]) -> bool:
         """Whether a newcomer only makes one component of those that it is linked to."""
-        if any(component.bar != bar for component in near) or any(weight < bar for weight in links.values()):
+        if min(links.values()) < bar or (len(near) > 1 and any(component.bar != bar for component in near)):
             return False
         if bar >= self._limits.ceiling:
             return True
-        return bar == self._limits.link and sum(len(one.members) for one in near) < self._limits.component
+        return bar == self._limits.link and sum([len(one.members) for one in near]) < self._limits.component
 
-    def _extend(self, record: K, near: set[Component[K]], bar: float) -> None:
-        if not near:
-            self._place(Component([record], bar))
-            return
-        first, *others = sorted(near, key=lambda one: (-len(one.members), one.members[0]))
+    def _extend(self, record: K, near: set[Component[K]]) -> None:
+        first, *others = near
+        if others:
+            first, *others = sorted(near, key=lambda one: (-len(one.members), one.members[0]))
         for other in others:
             self._drop(other)
             first.members += other.members

@@ -35,23 +35,27 @@ class Index(Generic[K]):
 
     def __init__(self, schema: Schema, keys: tuple[Key, ...], limits: Limits) -> None:
         self._capacity, self._first = limits.bucket, limits.representatives
-        self._owned_keys = KeyMaker(schema, [key for key in keys if key.owned(schema)])
-        self._other_keys = KeyMaker(schema, [key for key in keys if not key.owned(schema)])
+        self._owned_keys = KeyMaker(schema, [key for key in keys if key.owned(schema)], brief=True)
+        self._other_keys = KeyMaker(schema, [key for key in keys if not key.owned(schema)], brief=True)
         self._owned: dict[str, list[K]] = {}
         self._others: dict[str, list[K]] = {}
+        self._alone: dict[str, K] = {}  # who has one of the other keys that nobody else has had yet: most keys
 
     def add(self, record: K, values: Values) -> Meeting[K]:
         """Put a record in."""
         partners: set[K] = set()
         parted: list[tuple[K, K]] = []
+        others, alone, capacity = self._others, self._alone, self._capacity
         for key in self._other_keys(values):
-            bucket = self._others.get(key)
+            bucket = others.get(key)
             if bucket is None:
-                self._others[key] = [record]
-                continue
-            if len(bucket) < self._capacity:
+                if key not in alone:
+                    alone[key] = record
+                    continue
+                bucket = others[key] = [alone.pop(key)]
+            if len(bucket) < capacity:
                 partners.update(bucket)
-            elif len(bucket) == self._capacity:
+            elif len(bucket) == capacity:
                 parted += combinations(bucket, 2)
             bucket.append(record)
         for key in self._owned_keys(values):
@@ -68,6 +72,8 @@ class Index(Generic[K]):
         """Take a record out."""
         met: list[tuple[K, K]] = []
         for key in self._other_keys(values):
+            if self._alone.pop(key, None) is not None:
+                continue
             bucket = self._others[key]
             bucket.remove(record)
             if not bucket:
@@ -88,7 +94,7 @@ class Index(Generic[K]):
         """Whom a record meets."""
         found: set[K] = set()
         for key in self._other_keys(values):
-            if len(bucket := self._others[key]) <= self._capacity:
+            if len(bucket := self._others.get(key, ())) <= self._capacity:
                 found.update(bucket)
         for key in self._owned_keys(values):
             bucket = self._owned[key]

@@ -125,32 +125,40 @@ def _applied(recipe: str, schema: Schema) -> Iterator[Key]:
 
 
 class KeyMaker:
-    """Makes the blocking keys of records."""
+    """Makes the blocking keys of records. In `brief` they begin with a sign instead of the recipe's name."""
 
-    def __init__(self, schema: Schema, keys: Sequence[Key]) -> None:
-        self._keys = [
+    def __init__(self, schema: Schema, keys: Sequence[Key], *, brief: bool = False) -> None:
+        numbers: dict[Part, int] = {}
+        for key in keys:
+            for part in key.parts:
+                numbers.setdefault(part, len(numbers))
+        self._parts = [(part.place, CUTS.get(part.cut)) for part in numbers]
+        named = [
             (
-                f"{key.words(schema)}{SEPARATOR}",
-                [(part.place, CUTS.get(part.cut)) for part in key.parts],
-                key.exchangeable,
+                chr(number) if brief else f"{key.words(schema)}{SEPARATOR}",
+                [numbers[part] for part in key.parts],
+                key,
             )
-            for key in keys
+            for number, key in enumerate(keys, start=ord("!"))
         ]
+        # Nearly all are made of two parts.
+        self._twofold = [(name, parts[0], parts[1], key.exchangeable) for name, parts, key in named if len(parts) == 2]
+        self._others = [(name, parts, key.exchangeable) for name, parts, key in named if len(parts) != 2]
 
     def __call__(self, values: Values) -> list[str]:
         """A record's values → its keys: the name of the recipe, and the values or parts of values."""
+        pieces = []
+        for place, cut in self._parts:
+            value = values[place]
+            pieces.append(value if value is None or cut is None else cut(value))
         made = []
-        for name, parts, exchangeable in self._keys:
-            pieces = []
-            for place, cut in parts:
-                value = values[place]
-                if value is not None and cut is not None:
-                    value = cut(value)
-                if not value:
-                    break
-                pieces.append(value)
-            else:
-                if exchangeable:
-                    pieces.sort()
-                made.append(name + SEPARATOR.join(pieces))
+        for name, one, other, exchangeable in self._twofold:
+            if (mine := pieces[one]) and (theirs := pieces[other]):
+                if exchangeable and theirs < mine:
+                    mine, theirs = theirs, mine
+                made.append(f"{name}{mine}{SEPARATOR}{theirs}")
+        for name, parts, exchangeable in self._others:
+            found = [piece for part in parts if (piece := pieces[part])]
+            if len(found) == len(parts):
+                made.append(name + SEPARATOR.join(sorted(found) if exchangeable else found))
         return made

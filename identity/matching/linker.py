@@ -132,7 +132,7 @@ class Linker(Generic[K]):
 
     def add_all(self, records: Iterable[tuple[K, Values]]) -> Changes[K]:
         """Put records in → what they change together; cheaper than one by one, and the same people come out."""
-        changes: Changes[K] = Changes([], [])
+        learnt: Changes[K] | None = None
         for record, values in records:
             known = self._records.get(record)
             if known == values:
@@ -141,8 +141,9 @@ class Linker(Generic[K]):
                 self._leave(record)
             self._enter(record, values)
             if len(self._records) >= self._learn_at:
-                changes = changes.then(self.refit())
-        return changes.then(self._settle())
+                changes = self.refit()
+                learnt = learnt.then(changes) if learnt else changes
+        return learnt.then(self._settle()) if learnt else self._settle()
 
     def remove(self, record: K) -> Changes[K]:
         """Take a record out, as if it had never been there → what that changes."""
@@ -219,9 +220,7 @@ class Linker(Generic[K]):
 
     def _link(self, record: K, partners: Iterable[K]) -> None:
         """Link a record to those whom it meets and who are in, and find its component."""
-        visible, least = self._visible, self.limits.link
-        values, weigh = visible[record], self.scorer.weigh
-        links = {other: weight for other in partners if (weight := weigh(values, visible[other])) >= least}
+        links = self.scorer.near(self._visible[record], partners, self._visible, self.limits.link)
         links.update((other, CERTAIN) for other in self._asserted.get(record, ()) if other in self._components)
         self._components.add(record, links)
 
@@ -317,15 +316,16 @@ class Linker(Generic[K]):
             after.append(decision)
         self._components.gone.clear()
         self._components.changed.clear()
-        likely = _changes(before, after)
-        if all(decision.likely is decision.sure for decision in (*before, *after)):
-            return Changes(likely, likely)  # nothing is in doubt, as for most records
-        return Changes(likely, _changes(before, after, sure=True))
+        likely = changes_between(_likely(before), _likely(after))
+        if any(decision.likely is not decision.sure for decision in before + after):
+            return Changes(likely, changes_between(_sure(before), _sure(after)))
+        return Changes(likely, likely)  # nothing is in doubt, as for most records
 
     def _decide(self, component: Component[K], decision: Decision[K]) -> None:
         members = component.members
         if len(members) <= self.limits.component:
-            self._weigh_all(members, decision)
+            if len(members) > 1:
+                self._weigh_all(members, decision)
             if decision.one_person:
                 decision.likely = decision.sure = [frozenset(members)]
                 decision.doubts = []
@@ -333,9 +333,10 @@ class Linker(Generic[K]):
             joins = self._joins(sorted(members), decision)
         else:
             joins = chain(sorted(members), self._strongest(component), lambda one: self._denied.get(one, ()))
-        decision.likely = [frozenset(one) for one in groups(members, joins, self._likely)]
-        decision.sure = [frozenset(one) for one in groups(members, joins, self._sure)]
+        decision.likely = decision.sure = [frozenset(one) for one in groups(members, joins, self._likely)]
         decision.doubts = [join for join in joins if join.bits < self._sure]
+        if decision.doubts or self._sure < self._likely:
+            decision.sure = [frozenset(one) for one in groups(members, joins, self._sure)]
 
     def _weigh_all(self, members: list[K], decision: Decision[K]) -> None:
         """Weigh every pair that has not been weighed."""
@@ -441,12 +442,12 @@ class Linker(Generic[K]):
         return found
 
 
-def _changes(before: Iterable[Decision[K]], after: Iterable[Decision[K]], *, sure: bool = False) -> list[Change[K]]:
-    """How the clusters of a view changed where these decisions gave way to those."""
-    old, new = (
-        (one for decision in side for one in (decision.sure if sure else decision.likely)) for side in (before, after)
-    )
-    return changes_between(old, new)
+def _likely(decisions: Iterable[Decision[K]]) -> list[frozenset[K]]:
+    return [cluster for decision in decisions for cluster in decision.likely]
+
+
+def _sure(decisions: Iterable[Decision[K]]) -> list[frozenset[K]]:
+    return [cluster for decision in decisions for cluster in decision.sure]
 
 
 def _distinct(pairs: Iterable[tuple[K, K]]) -> Iterable[tuple[K, K]]:

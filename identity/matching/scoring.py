@@ -6,7 +6,8 @@ The weight of a pair is the log2 of the odds for one person against everything e
 
 over the classes of `identity.matching.model`. Capitals are how many pairs there are of a class, small letters how
 likely the pattern of levels g is in it; f is how much more frequent the values on which the two agree are than values
-on average. Three caches make it cheap: levels by pair of values, odds by pattern, rarity by value.
+on average. Three caches make it cheap: levels by pair of values, odds by pattern, rarity by value. Of most pairs little
+need be known to say that they are strangers' (`Scorer.near`).
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import exp, log, log2, prod
 from operator import mul
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from identity.matching.model import Model
-from identity.matching.records import Values
+from identity.matching.records import K, Values
 from identity.matching.schema import Schema
 
 MEMORY = 1 << 20  # pairs of values remembered per field; when there are more, all are forgotten
 TINY, MOST = 1e-300, 600.0  # keep logarithms and powers finite
 RAREST_TOGETHER = 5e-6  # no words together are believed to be rarer
+ROUNDED = 1 + 1e-9  # more than all that rounding adds to odds
 
 
 class Levels:
@@ -92,6 +95,17 @@ class Odds(NamedTuple):
     chance: float
 
 
+class Step(NamedTuple):
+    """What speaks at least against a match in a pattern in which some fields that differ have not been compared.
+
+    `place` is that of the one to compare next; negative when all have been, and then the odds are exact.
+    """
+
+    household: float
+    chance: float
+    place: int
+
+
 class Scorer:
     """Scores pairs under a model."""
 
@@ -101,20 +115,27 @@ class Scorer:
         self._counts = [len(field.comparison.words) for field in model.schema]
         kinds = (model.match, *model.others)
         self._weighed = [kind.weighed for kind in model.others]
-        # Logarithms, of every class at once: how many pairs there are, and of each field how likely each level is.
+        # Logarithms, of every class at once: how many pairs there are; of each field how likely each level is, and,
+        # last, what speaks least against a match when two values differ, however they compare.
         self._pairs = np.asarray([log(kind.pairs) for kind in kinds])
-        self._logs = [
-            np.asarray([[log(kind.levels[place][level]) for kind in kinds] for level in range(count + 1)])
-            for place, count in enumerate(self._counts)
-        ]
-        self._odds: dict[int, Odds] = {}
+        self._logs: list[list[NDArray[np.float64]]] = []
+        # How much more speaks for a class when two values prove to be different than when all that is known is that
+        # they are not equal.
+        self._telling: list[list[float]] = []
+        for place, count in enumerate(self._counts):
+            logs = [np.asarray([log(kind.levels[place][level]) for kind in kinds]) for level in range(count + 1)]
+            against = [one - one[0] for one in logs[1:count]]
+            self._logs.append([*logs, np.min(against, axis=0)])
+            self._telling.append((against[-1] - self._logs[place][-1]).tolist())
+        self._steps: dict[int, Step] = {}
         averages = model.average or (0.0,) * len(model.schema)
         self._rarity = [
             _Worded(words, rarest, average) if average else words
             for words, rarest, average in zip(model.rarity, model.rarest, averages, strict=True)
         ]
-        # A pattern is written as one number, each field's level to a base of its own.
-        self._bases = [*accumulate((count + 1 for count in self._counts), mul, initial=1)][:-1]
+        # A pattern is written as one number, each field to a base of its own: its level, or, above the last, that a
+        # value is missing, or that the two differ and have not been compared.
+        self._bases = [*accumulate((count + 2 for count in self._counts), mul, initial=1)][:-1]
         self._fields = [
             (base, base * count, level, rarity, rarest)
             for base, count, level, rarity, rarest in zip(
@@ -132,8 +153,46 @@ class Scorer:
                 frequency *= rarity.get(mine, rarest)
             else:
                 code += base * (level(mine, theirs) if mine < theirs else level(theirs, mine))
-        household, chance = self._odds.get(code) or self._odds_of(code)
+        household, chance, _ = self._steps.get(code) or self._step_of(code)
         return -log2(household + chance * frequency + TINY)
+
+    def near(self, values: Values, others: Iterable[K], values_of: Mapping[K, Values], least: float) -> dict[K, float]:
+        """Those among others whose weight beside these values is at least so many bits, and that weight.
+
+        Where values differ they are compared one after the other, those first by which a difference tells the most,
+        until nothing that the rest could be is enough: most who meet are strangers.
+        """
+        most = 2.0**-least * ROUNDED
+        steps, fields = self._steps, self._fields
+        nothing, said = 0, []
+        for place, (value, (base, absent, _, rarity, rarest)) in enumerate(zip(values, fields, strict=True)):
+            if value is None:
+                nothing += absent
+            else:
+                said.append((place, value, absent, absent + base, rarity.get(value, rarest)))
+        found = {}
+        for other in others:
+            theirs = values_of[other]
+            code, frequency = nothing, 1.0
+            for place, value, absent, differs, often in said:
+                its = theirs[place]
+                if its == value:
+                    frequency *= often
+                else:
+                    code += absent if its is None else differs
+            while True:
+                household, chance, place = steps.get(code) or self._step_of(code)
+                if household + chance * frequency > most:
+                    break
+                if place < 0:
+                    if (weight := -log2(household + chance * frequency + TINY)) >= least:
+                        found[other] = weight
+                    break
+                left: Any = values[place]  # neither is missing, for they differ
+                right: Any = theirs[place]
+                base, absent, level, _, _ = fields[place]
+                code += base * ((level(left, right) if left < right else level(right, left)) - 1) - absent
+        return found
 
     def pattern(self, left: Values, right: Values) -> list[int | None]:
         """The level of each field; None where a value is missing."""
@@ -151,12 +210,12 @@ class Scorer:
 
         `frequencies` are those of the values that agree, see `frequency`.
         """
-        household, chance = self._odds_of(self._code(pattern))
+        household, chance, _ = self._step_of(self._code(pattern))
         return -log2(household + chance * prod(frequencies) + TINY)
 
     def odds(self, left: Values, right: Values) -> Odds:
         """What speaks against a match of two records."""
-        household, chance = self._odds_of(self._code(self.pattern(left, right)))
+        household, chance, _ = self._step_of(self._code(self.pattern(left, right)))
         agreed = enumerate(zip(left, right, strict=True))
         frequencies = (self.frequency(place, one) for place, (one, other) in agreed if one is not None and one == other)
         return Odds(household, chance * prod(frequencies))
@@ -166,23 +225,29 @@ class Scorer:
         levels = zip(pattern, self._counts, self._bases, strict=True)
         return sum(base * (count if level is None else level) for level, count, base in levels)
 
-    def _odds_of(self, code: int) -> Odds:
+    def _step_of(self, code: int) -> Step:
         """What speaks against a match in a pattern, written as one number."""
-        if found := self._odds.get(code):
+        if found := self._steps.get(code):
             return found
-        rest, total = code, np.zeros(len(self._pairs))
-        for count, logs in zip(self._counts, self._logs, strict=True):
-            rest, level = divmod(rest, count + 1)
+        rest, total, differing = code, np.zeros(len(self._pairs)), []
+        for place, (count, logs) in enumerate(zip(self._counts, self._logs, strict=True)):
+            rest, level = divmod(rest, count + 2)
             total += logs[level]
+            if level > count:
+                differing.append(place)
         match, *others = (self._pairs + total).tolist()
         household = chance = 0.0
         for other, weighed in zip(others, self._weighed, strict=True):
-            ratio = exp(min(other - match, MOST))
+            ratio = exp(other - match if other - match < MOST else MOST)
             if weighed:
                 chance += ratio
             else:
                 household += ratio
-        found = self._odds[code] = Odds(household, chance)
+        place = -1
+        if differing:
+            likeliest = 1 + others.index(max(others))
+            place = max(differing, key=lambda one: self._telling[one][likeliest])
+        found = self._steps[code] = Step(household, chance, place)
         return found
 
 

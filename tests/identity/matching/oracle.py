@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from itertools import combinations
 from math import inf
 
@@ -78,8 +79,9 @@ def _meeting(visible: dict[int, Values], model: Model, limits: Limits) -> set[Pa
     met = set()
     for key in model.keys:
         buckets = defaultdict(list)
+        make = KeyMaker(model.schema, [key])
         for record in sorted(visible):
-            for made in KeyMaker(model.schema, [key])(visible[record]):
+            for made in make(visible[record]):
                 buckets[made].append(record)
         for bucket in buckets.values():
             if key.owned(model.schema):
@@ -116,22 +118,25 @@ def _components(records: set[int], links: dict[Pair, float], bar: float, limits:
 def _clusters(
     component: set[int], weights: dict[Pair, float], visible: dict[int, Values], scorer: Scorer, least: float
 ) -> Partition:
-    clusters = [[one] for one in sorted(component)]
+    @cache
+    def near(mine: tuple[int, ...], theirs: tuple[int, ...]) -> float:
+        return _near(mine, theirs, weights, visible, scorer)
+
+    clusters = [(one,) for one in sorted(component)]
     while len(clusters) > 1:
-        nearness = {
-            (number, other): _near(clusters[number], clusters[other], weights, visible, scorer)
-            for number, other in combinations(range(len(clusters)), 2)
-        }
-        number, other = max(nearness, key=lambda pair: (nearness[pair], -pair[0], -pair[1]))
-        if nearness[number, other] < least:
+        nearest = max(combinations(clusters, 2), key=lambda pair: near(*pair))  # of equals the first
+        if near(*nearest) < least:
             break
-        clusters[number] += clusters.pop(other)
-        clusters.sort(key=min)
+        clusters = sorted([sum(nearest, ()), *(one for one in clusters if one not in nearest)], key=min)
     return {frozenset(cluster) for cluster in clusters}
 
 
 def _near(
-    mine: list[int], theirs: list[int], weights: dict[Pair, float], visible: dict[int, Values], scorer: Scorer
+    mine: tuple[int, ...],
+    theirs: tuple[int, ...],
+    weights: dict[Pair, float],
+    visible: dict[int, Values],
+    scorer: Scorer,
 ) -> float:
     pairs = [(min(a, b), max(a, b)) for a in mine for b in theirs]
     between = [weights[pair] for pair in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from math import log2
 
 import pytest
@@ -13,7 +14,7 @@ from identity.matching.model import Kind, Model
 from identity.matching.records import Values
 from identity.matching.schema import Field, Schema
 from identity.matching.scoring import Scorer, bits, probability
-from tests.identity.matching.worlds import TABLE, model_of, people
+from tests.identity.matching.worlds import TABLE, model_of, people, worlds
 
 SCORER = Scorer(model_of(TABLE))
 
@@ -22,6 +23,39 @@ SCORER = Scorer(model_of(TABLE))
 def test_which_is_asked_about_which_makes_no_difference(left: Values, right: Values) -> None:
     """A weight is a property of the pair."""
     assert SCORER.weigh(left, right) == SCORER.weigh(right, left)
+
+
+def any_model(chance: random.Random) -> Model:
+    """A model that says anything at all."""
+
+    def kind(*, weighed: bool = True) -> Kind:
+        parts = [[chance.random() ** 6 + 1e-6 for _ in field.comparison.words] for field in TABLE]
+        levels = tuple((*(one / sum(part) for one in part), chance.choice([1.0, 0.001])) for part in parts)
+        return Kind(10 ** chance.uniform(0, 4), levels, weighed=weighed)
+
+    return Model(
+        schema=TABLE,
+        keys=(),
+        match=kind(weighed=False),
+        household=kind(weighed=False) if chance.random() < 0.5 else None,
+        coincidences=tuple(kind() for _ in range(chance.randrange(4))),
+        chance=kind(),
+        rarity=tuple({"lan": chance.uniform(0.01, 9), "tran": 5.0} for _ in TABLE),
+        rarest=tuple(chance.uniform(0.01, 1) for _ in TABLE),
+    )
+
+
+@given(st.randoms(use_true_random=False), worlds, people, st.sampled_from([-30.0, -2.0, 0.0, 4.25]))
+def test_who_is_near_is_who_weighs_enough(
+    chance: random.Random, world: dict[int, Values], values: Values, least: float
+) -> None:
+    """That strangers are told early makes no difference to the last bit, whatever the model."""
+    scorer = Scorer(any_model(chance))
+    weights = {other: scorer.weigh(values, theirs) for other, theirs in world.items()}
+
+    found = scorer.near(values, world, world, least)
+
+    assert found == {other: weight for other, weight in weights.items() if weight >= least}
 
 
 @given(people, people)
