@@ -29,7 +29,7 @@ SEED = 5
 RANDOM_PAIRS = 100_000
 BLOCKED_PAIRS = 300_000
 PAIRS_OF_A_PART = 4_000
-HOLDING = 0.5
+HOLDING = 0.7  # how often one person's identifiers of a type are the same, at least
 MOST_ROUNDS = 60
 CONVERGED = 1e-4  # the largest change of a class's share in a round that ends learning
 MANY_CODES = 1 << 48  # from here on patterns are numbered anew
@@ -375,7 +375,7 @@ def _expect(learners: Sequence[_Learner], shares: Floats, patterns: Ints) -> Flo
 
 
 def _holding(match: Floats) -> Floats:
-    """One person's identifiers of a type are the same at least as often as not.
+    """Identifiers are what one person has in common with themselves, mostly.
 
     Else the class of matches may settle on what many strangers agree on, such as half a name and half a number.
     """

@@ -433,7 +433,7 @@ def test_a_model_is_learnt_from_a_set() -> None:
     content, model = dict(_people(250)), learnt()
     assert model == learn_model(dict(reversed(content.items())), Policy())
     phone = [field.name for field in OBSERVED].index("phone")
-    assert model.match.levels[phone][0] > 0.8
+    assert model.match.levels[phone][0] > 0.6
     again = learn_model(content, Policy(evidence=Evidence(model)))
     assert again is not None and again.version == model.version + 1
     assert due_at(None) == FIRST
