@@ -1,12 +1,14 @@
 -- name: ledger_observations
--- The observations above an anchor, in order. One that was told twice counts from the first time.
+-- The observations above an anchor, in order. One that was told twice counts from the first time. Aggregated in the
+-- order in which they are stored, no more is read than a page.
 SELECT anchor_id, argMin(identifier_types, first_seen), argMin(identifier_values, first_seen),
        argMin(attributes, first_seen), toUnixTimestamp64Milli(min(first_seen)), argMin(source, first_seen)
 FROM observations
 WHERE anchor_id > {after:UUID}
 GROUP BY anchor_id
 ORDER BY anchor_id
-LIMIT {rows:UInt32};
+LIMIT {rows:UInt32}
+SETTINGS optimize_aggregation_in_order = 1;
 
 -- name: ledger_devices
 -- In which slices of time devices were used, above one of them, in order.
@@ -15,10 +17,11 @@ FROM devices
 WHERE (device, period, anchor_id) > ({device:String}, {period:UInt32}, {after:UUID})
 GROUP BY device, period, anchor_id, kind
 ORDER BY device, period, anchor_id
-LIMIT {rows:UInt32};
+LIMIT {rows:UInt32}
+SETTINGS optimize_aggregation_in_order = 1;
 
 -- name: ledger_assignments
--- Whose the anchors above one of them are, in order.
+-- Whose the anchors above one of them are, in order. They are stored by profile, so every page looks at all of them.
 SELECT anchor_id, argMaxIf(profile_id, version, present = 1)
 FROM identity_map
 WHERE anchor_id > {after:UUID}

@@ -34,7 +34,7 @@ from identity.ties import Ties, read_tie
 log = structlog.get_logger(__name__)
 
 QUERIES = load("identity")
-ROWS = 20_000
+ROWS, SMALL_ROWS = 20_000, 500_000  # of a page: of what is said, and of ids alone
 NOWHERE = UUID(int=0)
 CAUSE = Cause(by="rebuild", reason="made again from the ledger")
 EXAMPLES = 20
@@ -82,7 +82,7 @@ async def read_ledger(warehouse: Warehouse) -> Ledger:
     async for anchor, types, values, attributes, seen, source in _pages(warehouse, "ledger_observations"):
         identifiers = tuple(zip(types, values, strict=True))
         ledger.observations[anchor.bytes] = Observation(identifiers, dict(attributes), seen, source)
-    async for anchor, profile in _pages(warehouse, "ledger_assignments"):
+    async for anchor, profile in _pages(warehouse, "ledger_assignments", SMALL_ROWS):
         ledger.owners[anchor.bytes] = profile.bytes
     async for device, period, anchor, kind, at, seen in _device_pages(warehouse):
         ledger.visits.append(Visit(device, period, anchor.bytes, at, seen, kind == "session"))
@@ -186,13 +186,13 @@ def _bind(
     return [[anchor] for anchor in nobody] if users.crowd else [nobody] if nobody else []
 
 
-async def _pages(warehouse: Warehouse, query: str) -> AsyncIterator[tuple[Any, ...]]:
+async def _pages(warehouse: Warehouse, query: str, size: int = ROWS) -> AsyncIterator[tuple[Any, ...]]:
     after = NOWHERE
     while True:
-        rows = await warehouse.rows(QUERIES[query], {"after": after, "rows": ROWS})
+        rows = await warehouse.rows(QUERIES[query], {"after": after, "rows": size})
         for row in rows:
             yield row
-        if len(rows) < ROWS:
+        if len(rows) < size:
             return
         after = rows[-1][0]
 
