@@ -13,7 +13,6 @@ is still too large then is joined by hand alone. The two views are one list of j
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -75,6 +74,8 @@ class Weighed:
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
         self._hidden = _Hidden(self.generic, policy)
         self._met: dict[Anchor, set[Anchor]] = {}
+        self._said: dict[Value, tuple[list[Anchor], list[Anchor]]] = {}
+        self._buckets: dict[Value, list[Anchor]] = {}
         self._near: dict[tuple[Anchor, int], list[Anchor]] = {}
 
     def most_together(self, rank: int) -> int:
@@ -97,9 +98,9 @@ class Weighed:
         """What an observation says, without what is generic."""
         known = self._values.get(anchor)
         if known is None:
-            reading, hidden = self.evidence.read(anchor, self.content[anchor]), self._hidden
-            if reading.single is None or any(value in hidden for value in reading.owned):
-                known = reading.values(self.evidence.schema, hidden)
+            reading = self.evidence.read(anchor, self.content[anchor])
+            if reading.single is None or any(map(self._hidden.__contains__, reading.owned)):
+                known = reading.values(self.evidence.schema, self._hidden)
             else:
                 known = reading.single
             self._values[anchor] = known
@@ -119,22 +120,34 @@ class Weighed:
 
         Everybody with one person's value meets the first few of them, in the order of anchors.
         """
-        if (known := self._met.get(anchor)) is not None:
-            return known
-        evidence, values = self.evidence, self.values(anchor)
-        found: set[Anchor] = set()
-        for value in evidence.owned(values):
-            holders = self.holders(value)
-            first = evidence.limits.representatives
-            partners = holders if bisect_left(holders, anchor) < first else holders[:first]
-            found.update(one for one in partners if one in self.content and self._says(one, value))
-        for key in self.blocks(anchor):
+        known = self._met.get(anchor)
+        if known is None:
+            known = self._met[anchor] = set()
+            for value in self.evidence.owned(self.values(anchor)):
+                everybody, first = self._sayers(value)
+                known.update(everybody if anchor in first else first)
+            known.update(*map(self._bucket, self.blocks(anchor)))
+            known.discard(anchor)
+        return known
+
+    def _sayers(self, value: Value) -> tuple[list[Anchor], list[Anchor]]:
+        """The observations that are compared by a value, and those of them that are among the first who hold it."""
+        known = self._said.get(value)
+        if known is None:
+            holders, most = self.holders(value), self.evidence.limits.representatives
+            said = [one for one in holders if one in self.content and self._says(one, value)]
+            first = said if len(holders) <= most else [one for one in said if one <= holders[most - 1]]
+            known = self._said[value] = said, first
+        return known
+
+    def _bucket(self, key: Value) -> list[Anchor]:
+        """The observations that a blocking key brings together: none if it is too common."""
+        known = self._buckets.get(key)
+        if known is None:
             holders = self.holders(key)
-            if len(holders) <= evidence.limits.bucket:
-                found.update(one for one in holders if one in self.content and key in self.blocks(one))
-        found.discard(anchor)
-        self._met[anchor] = found
-        return found
+            some = holders if len(holders) <= self.evidence.limits.bucket else ()
+            known = self._buckets[key] = [one for one in some if one in self.content and self._meets_by(one, key)]
+        return known
 
     def names(self, value: Value) -> Counter[str]:
         """The names that are given with a value, and how often."""
@@ -149,10 +162,20 @@ class Weighed:
         """The blocking keys of what an observation says, but for its identifiers."""
         known = self._blocks.get(anchor)
         if known is None:
-            reading, values = self.evidence.read(anchor, self.content[anchor]), self.values(anchor)
-            known = reading.keys if values is reading.single else frozenset(self.evidence.blocks(values))
+            if self._tells_all(anchor):
+                known = self.evidence.keys(anchor, self.content[anchor])
+            else:
+                known = frozenset(self.evidence.blocks(self.values(anchor)))
             self._blocks[anchor] = known
         return known
+
+    def _meets_by(self, anchor: Anchor, key: Value) -> bool:
+        """Whether a blocking key that an observation may have is one of what it says."""
+        return self._tells_all(anchor) or key in self.blocks(anchor)
+
+    def _tells_all(self, anchor: Anchor) -> bool:
+        """Whether nothing that an observation says is left out."""
+        return self.values(anchor) is self.evidence.read(anchor, self.content[anchor]).single
 
     def _says(self, anchor: Anchor, value: Value) -> bool:
         """Whether a value that is not generic is the one by which an observation that holds it is compared."""
@@ -270,7 +293,7 @@ class _Index(dict[Value, list[Anchor]]):
     def __init__(self, content: Content, evidence: Evidence, policy: Policy) -> None:
         super().__init__(holders_of(content, policy))
         for anchor, observation in content.items():
-            for key in evidence.read(anchor, observation).keys:
+            for key in evidence.keys(anchor, observation):
                 self.setdefault(key, []).append(anchor)
 
     def __missing__(self, key: Value) -> list[Anchor]:
