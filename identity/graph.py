@@ -326,8 +326,9 @@ class Graph:
             if person.is_doubtful:
                 yield "ZADD", where.review, (str(step.version).encode(), person.id)
         doubtful = {person.id for person in step.persons if person.is_doubtful}
-        for profile in (known for known, record in view.profiles.items() if record and known not in doubtful):
-            if profile in {merge.absorbed for merge in step.merges} or profile in {one.id for one in step.persons}:
+        settled = {merge.absorbed for merge in step.merges} | {person.id for person in step.persons} - doubtful
+        for profile in settled:
+            if view.profiles.get(profile):
                 yield "ZREM", where.review, (profile,)
 
 

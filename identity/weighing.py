@@ -13,6 +13,7 @@ is still too large then is joined by hand alone. The two views are one list of j
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -21,7 +22,7 @@ from itertools import combinations, product
 from math import ceil, floor, inf
 from typing import Final
 
-from identity.evidence import Evidence
+from identity.evidence import BLOCK, Evidence
 from identity.forest import ANY, Forest, Tree
 from identity.generic import generic_values
 from identity.identifiers import Value
@@ -65,17 +66,14 @@ class Weighed:
         self.ties = ties
         self.generic = generic_values(content, policy) if generic is None else generic
         self._holding = holding or _Index(content, evidence, policy).__getitem__
-        self._values: dict[Anchor, Values] = {}
+        self.values = _Said(content, policy, evidence, self.generic).__getitem__
         self._blocks: dict[Anchor, frozenset[Value]] = {}
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
         self._sayings: dict[Anchor, Anchor] = {}
         self._days: dict[Value, dict[Anchor, list[Anchor]]] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
-        self._hidden = _Hidden(self.generic, policy)
         self._met: dict[Anchor, set[Anchor]] = {}
-        self._said: dict[Value, tuple[list[Anchor], list[Anchor]]] = {}
-        self._buckets: dict[Value, list[Anchor]] = {}
         self._near: dict[tuple[Anchor, int], list[Anchor]] = {}
 
     def most_together(self, rank: int) -> int:
@@ -94,18 +92,6 @@ class Weighed:
             return limits.link
         return limits.ceiling - limits.step * (rank - CEILING) if rank >= CEILING else inf
 
-    def values(self, anchor: Anchor) -> Values:
-        """What an observation says, without what is generic."""
-        known = self._values.get(anchor)
-        if known is None:
-            reading = self.evidence.read(anchor, self.content[anchor])
-            if reading.single is None or any(map(self._hidden.__contains__, reading.owned)):
-                known = reading.values(self.evidence.schema, self._hidden)
-            else:
-                known = reading.single
-            self._values[anchor] = known
-        return known
-
     def weigh(self, one: Anchor, other: Anchor) -> float:
         """What speaks for one person, in bits."""
         pair = (one, other) if one < other else (other, one)
@@ -120,34 +106,32 @@ class Weighed:
 
         Everybody with one person's value meets the first few of them, in the order of anchors.
         """
+        return {one for one in self._candidates(anchor) if self._meet(anchor, one)}
+
+    def _candidates(self, anchor: Anchor) -> set[Anchor]:
+        """The same by every key that the others may have, whatever is generic."""
         known = self._met.get(anchor)
         if known is None:
-            known = self._met[anchor] = set()
-            for value in self.evidence.owned(self.values(anchor)):
-                everybody, first = self._sayers(value)
-                known.update(everybody if anchor in first else first)
-            known.update(*map(self._bucket, self.blocks(anchor)))
-            known.discard(anchor)
+            found = set[Anchor]().union(*(partners for _, partners in self._partners(anchor))) - {anchor}
+            known = self._met[anchor] = {one for one in found if one in self.content}
         return known
 
-    def _sayers(self, value: Value) -> tuple[list[Anchor], list[Anchor]]:
-        """The observations that are compared by a value, and those of them that are among the first who hold it."""
-        known = self._said.get(value)
-        if known is None:
-            holders, most = self.holders(value), self.evidence.limits.representatives
-            said = [one for one in holders if one in self.content and self._says(one, value)]
-            first = said if len(holders) <= most else [one for one in said if one <= holders[most - 1]]
-            known = self._said[value] = said, first
-        return known
+    def _partners(self, anchor: Anchor) -> Iterator[tuple[Value, Collection[Anchor]]]:
+        """What an observation is found by, and whom that may bring together with it."""
+        limits = self.evidence.limits
+        for value in self.evidence.owned(self.values(anchor)):
+            holders = self.holders(value)
+            is_first = bisect_left(holders, anchor) < limits.representatives
+            yield value, holders if is_first else holders[: limits.representatives]
+        for key in self.blocks(anchor):
+            if len(holding := self._holding(key)) <= limits.bucket:
+                yield key, holding
 
-    def _bucket(self, key: Value) -> list[Anchor]:
-        """The observations that a blocking key brings together: none if it is too common."""
-        known = self._buckets.get(key)
-        if known is None:
-            holders = self.holders(key)
-            some = holders if len(holders) <= self.evidence.limits.bucket else ()
-            known = self._buckets[key] = [one for one in some if one in self.content and self._meets_by(one, key)]
-        return known
+    def _meet(self, anchor: Anchor, other: Anchor) -> bool:
+        """Whether the other one of two observations that may meet says what they meet by."""
+        return self._tells_all(other) or any(
+            other in partners and self._says(other, key) for key, partners in self._partners(anchor)
+        )
 
     def names(self, value: Value) -> Counter[str]:
         """The names that are given with a value, and how often."""
@@ -169,18 +153,13 @@ class Weighed:
             self._blocks[anchor] = known
         return known
 
-    def _meets_by(self, anchor: Anchor, key: Value) -> bool:
-        """Whether a blocking key that an observation may have is one of what it says."""
-        return self._tells_all(anchor) or key in self.blocks(anchor)
-
     def _tells_all(self, anchor: Anchor) -> bool:
         """Whether nothing that an observation says is left out."""
         return self.values(anchor) is self.evidence.read(anchor, self.content[anchor]).single
 
-    def _says(self, anchor: Anchor, value: Value) -> bool:
-        """Whether a value that is not generic is the one by which an observation that holds it is compared."""
-        reading = self.evidence.read(anchor, self.content[anchor])
-        return reading.single is not None or value in self.evidence.owned(self.values(anchor))
+    def _says(self, anchor: Anchor, key: Value) -> bool:
+        """Whether a key that an observation may have is one of what it says."""
+        return key in (self.blocks(anchor) if key[0] == BLOCK else self.evidence.owned(self.values(anchor)))
 
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one."""
@@ -199,7 +178,8 @@ class Weighed:
             yield from self._named(value)
         yield from self._again(anchor)
         least = self.bar(rank)
-        yield from (other for other in self.meets(anchor) if self.weigh(anchor, other) >= least)
+        near = (other for other in self._candidates(anchor) if self.weigh(anchor, other) >= least)
+        yield from (other for other in near if self._meet(anchor, other))
 
     def _named(self, value: Value) -> Iterator[Anchor]:
         """What shares a value that joins without being weighed: of a type that the model lacks, or by an alias."""
@@ -275,16 +255,23 @@ class Weighed:
         return Clustering(forest.groups, forest.links, forest.refusals, _groups(content, forest.links, self.evidence))
 
 
-class _Hidden:
-    """What an observation's values are without: what is generic, and what the settings block."""
+class _Said(dict[Anchor, Values]):
+    """What observations say, without what is generic and what the settings block."""
 
-    def __init__(self, generic: Container[Value], policy: Policy) -> None:
+    def __init__(self, content: Content, policy: Policy, evidence: Evidence, generic: Container[Value]) -> None:
+        self._content = content
+        self._evidence = evidence
         self._generic = generic
-        self._policy = policy
+        self._blocks = policy.identifiers.blocks
 
-    def __contains__(self, value: object) -> bool:
-        assert isinstance(value, tuple)
-        return value in self._generic or self._policy.identifiers.blocks(value)
+    def __missing__(self, anchor: Anchor) -> Values:
+        reading = self._evidence.read(anchor, self._content[anchor])
+        hidden = {value for value in reading.owned if value in self._generic or self._blocks(value)}
+        known = None if hidden else reading.single
+        if known is None:
+            known = reading.values(self._evidence.schema, hidden)
+        self[anchor] = known
+        return known
 
 
 class _Index(dict[Value, list[Anchor]]):
