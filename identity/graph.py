@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CHUNK, CHUNK_WEIGHED = 200, 50  # anchors per transaction, by rules and by evidence
+CHUNK, CHUNK_WEIGHED = 200, 100  # anchors per transaction, by rules and by evidence
 REMEMBERED = 20_000  # observations that a process keeps at hand
 STUBBORN = 4  # attempts before a transaction is made smaller
 ATTEMPTS = 60

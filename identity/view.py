@@ -73,8 +73,8 @@ class When(Enum):
 class Finding(NamedTuple):
     """By which keys an observation is found, and by which whatever may be linked to it."""
 
-    own: list[Value]
-    asked: list[Value]
+    own: tuple[Value, ...]
+    asked: tuple[Value, ...]
 
 
 class Known:
@@ -83,17 +83,17 @@ class Known:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.observations: dict[Anchor, Observation] = {}
-        self._linking: dict[Anchor, list[Value]] = {}
+        self._linking: dict[Anchor, tuple[Value, ...]] = {}
         self._findings: dict[Anchor, Finding] = {}
 
     def __len__(self) -> int:
         return len(self._linking)
 
-    def linking(self, anchor: Anchor, observation: Observation) -> list[Value]:
+    def linking(self, anchor: Anchor, observation: Observation) -> tuple[Value, ...]:
         """The values by which an observation may be linked."""
         known = self._linking.get(anchor)
         if known is None:
-            known = [value for value in observation.identifiers if links(value, self.policy)]
+            known = tuple([value for value in observation.identifiers if links(value, self.policy)])
             self._linking[anchor] = known
         return known
 
@@ -102,8 +102,8 @@ class Known:
         known = self._findings.get(anchor)
         if known is None:
             own, values = keys_of(anchor, observation, self.policy), observation.identifiers
-            joined = (one for value in values for one in asked_with(value) if links(one, self.policy))
-            known = self._findings[anchor] = Finding(own, [*joined, *own[len(values) :]])
+            joined = [one for value in values for one in asked_with(value) if links(one, self.policy)]
+            known = self._findings[anchor] = Finding(tuple(own), (*joined, *own[len(values) :]))
         return known
 
 
@@ -253,7 +253,7 @@ class View:
             if anchor not in posting:
                 posting.append(anchor)
 
-    def linking(self, anchor: Anchor) -> list[Value]:
+    def linking(self, anchor: Anchor) -> tuple[Value, ...]:
         """The values by which an observation may be linked."""
         return self._known.linking(anchor, self.observations[anchor])
 
@@ -261,7 +261,7 @@ class View:
         """By what an observation is found."""
         return self._known.finding(anchor, self.observations[anchor])
 
-    def asked(self, anchor: Anchor, observation: Observation) -> list[Value]:
+    def asked(self, anchor: Anchor, observation: Observation) -> tuple[Value, ...]:
         """The keys by which whatever may be linked to an observation, read or not, is found."""
         return self._known.finding(anchor, observation).asked
 
