@@ -8,7 +8,7 @@ the observation alone, so it is remembered by its anchor. All else is a function
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import product
@@ -46,14 +46,12 @@ Known = tuple[tuple[str, ...], ...]
 class Reading(NamedTuple):
     """What an observation says, by the schema's fields: of each field every value, in order.
 
-    `single`: the values, where no field has several. `owned`: the identifiers among them. `keys`: every key beside
-    those that it may have, whatever becomes generic.
+    `single`: the values, where no field has several. `owned`: the identifiers among them.
     """
 
     said: Known
     single: Values | None
-    owned: tuple[Value, ...] = ()
-    keys: frozenset[Value] = frozenset()
+    owned: tuple[Value, ...]
 
     def values(self, schema: Schema, generic: Container[Value]) -> Values:
         """Of each field the first value that is not generic."""
@@ -92,7 +90,9 @@ class Evidence:
         self._birthdays = self.schema.places("birth")
         self._lasting = self.schema.places("birth", "card")  # what nobody has two of, as a rule
         self._keys = KeyMaker(self.schema, [key for key in model.keys if not key.owned(self.schema)])
+        self._places = {field.name: place for place, field in enumerate(fields)}
         self._readings: dict[Anchor, Reading] = {}
+        self._found: dict[Anchor, frozenset[Value]] = {}
         self._weights: dict[tuple[Anchor, Anchor], tuple[Values, Values, float]] = {}
         self._compared: dict[tuple[Anchor, Anchor], tuple[Values, Values, Profiles]] = {}
 
@@ -102,9 +102,26 @@ class Evidence:
         if known is None:
             if len(self._readings) >= READINGS:
                 self._readings.clear()
-            bare = reading(self.schema, observation)
-            owned = tuple((name, text) for place, name in self._owned for text in bare.said[place])
-            known = self._readings[anchor] = bare._replace(owned=owned, keys=frozenset(self._postings(bare)))
+            known = self._readings[anchor] = self._read(observation)
+        return known
+
+    def _read(self, observation: Observation) -> Reading:
+        said: list[tuple[str, ...]] = [()] * len(self.schema)
+        for name, text in (*_described(observation.attributes), *observation.identifiers):
+            place = self._places.get(name)
+            if place is not None and text:
+                said[place] += (text,)
+        single = None if any(len(some) > 1 for some in said) else tuple([some[0] if some else None for some in said])
+        owned = tuple([value for value in observation.identifiers if value[0] in self.types])
+        return Reading(tuple([some[:MOST_OF_A_TYPE] for some in said]), single, owned)
+
+    def keys(self, anchor: Anchor, observation: Observation) -> frozenset[Value]:
+        """Every blocking key beside its identifiers that an observation may have, whatever becomes generic."""
+        known = self._found.get(anchor)
+        if known is None:
+            if len(self._found) >= READINGS:
+                self._found.clear()
+            known = self._found[anchor] = frozenset(self._postings(self.read(anchor, observation)))
         return known
 
     def weigh(self, one: Anchor, other: Anchor, left: Values, right: Values) -> float:
@@ -228,22 +245,13 @@ class Evidence:
         return [(BLOCK, blake2b(key.encode(), digest_size=DIGEST).hexdigest()) for key in self._keys(values)]
 
 
-def reading(schema: Schema, observation: Observation) -> Reading:
-    """An observation → what it says in the forms that comparisons expect."""
-    attributes = observation.attributes
-    described = {
-        NAME: name_of(attributes.get(NAME, "")),
-        "birthday": _date(attributes.get("birthday", "")),
-        "street": fold(attributes.get("street", "")) or None,
-        "province": attributes.get("province") or None,
-        GENDER: attributes.get(GENDER) or None,
-    }
-    said: dict[str, list[str]] = {name: [text] for name, text in described.items() if text}
-    for name, text in observation.identifiers:
-        said.setdefault(name, []).append(text)
-    known = tuple(tuple(said.get(field.name, ())[:MOST_OF_A_TYPE]) for field in schema)
-    single = None if any(len(some) > 1 for some in known) else tuple(some[0] if some else None for some in known)
-    return Reading(known, single)
+def _described(attributes: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Attributes in the forms that comparisons expect."""
+    yield NAME, name_of(attributes.get(NAME, ""))
+    yield "birthday", _date(attributes.get("birthday", ""))
+    yield "street", fold(attributes.get("street", ""))
+    yield "province", attributes.get("province")
+    yield GENDER, attributes.get(GENDER)
 
 
 @lru_cache(MEMORY)

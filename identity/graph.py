@@ -27,18 +27,19 @@ from identity.facts import Cause, Facts
 from identity.keys import Keys, Profile
 from identity.links import ASSERT
 from identity.matching.model import Model
-from identity.observations import Anchor, Observation
+from identity.observations import Anchor
 from identity.policy import Policy
 from identity.step import Step
 from identity.succession import ProfileId
+from identity.surroundings import DivideError
 from identity.ties import OBSERVATION, Tie, Ties
-from identity.view import MOST_ARGUMENTS, Command, DivideError, View, many
+from identity.view import MOST_ARGUMENTS, Command, Known, View, many
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-CHUNK, CHUNK_WEIGHED = 200, 50  # anchors per transaction, by rules and by evidence
+CHUNK, CHUNK_WEIGHED = 200, 100  # anchors per transaction, by rules and by evidence
 REMEMBERED = 20_000  # observations that a process keeps at hand
 STUBBORN = 4  # attempts before a transaction is made smaller
 ATTEMPTS = 60
@@ -73,7 +74,7 @@ class Graph:
         self._clock = clock
         self._partitions = partitions
         self._ties: tuple[int, Ties] = (-1, Ties())
-        self._known: dict[Anchor, Observation] = {}
+        self._known = Known(policy)
         self.changes = 0  # how many took place, as far as this process saw
 
     async def add(self, facts: Facts, outbox: Outbox, *, again: bool = False) -> dict[Anchor, ProfileId]:
@@ -103,8 +104,8 @@ class Graph:
         divisible = len(anchors) > 1
 
         async def attempt(pipe: Pipeline) -> None:
-            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered(), divisible=divisible)
-            step = Step(view, Facts(), changed=anchors, cause=cause, renew=True)
+            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered())
+            step = Step(view, Facts(), changed=anchors, cause=cause, renew=True, divisible=divisible)
             if await step.plan(lambda: self._next_version(pipe)):
                 await self._commit(pipe, step, outbox)
 
@@ -175,8 +176,8 @@ class Graph:
         divisible = len(facts.anchors()) > 1
 
         async def attempt(pipe: Pipeline) -> dict[Anchor, ProfileId]:
-            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered(), divisible=divisible)
-            step = Step(view, facts, again=again)
+            view = View(pipe, self.where, *await self._read_rules(pipe), known=self._remembered())
+            step = Step(view, facts, again=again, divisible=divisible)
             if await step.plan(lambda: self._next_version(pipe)):
                 await self._commit(pipe, step, outbox)
             return {anchor: step.profile_of(anchor) for anchor in facts.anchors()}
@@ -234,9 +235,9 @@ class Graph:
         except (RedisError, OSError) as error:
             raise TransientError(f"The state is away or busy: {error}", retry_after=0.5) from error
 
-    def _remembered(self) -> dict[Anchor, Observation]:
-        if len(self._known) > REMEMBERED:
-            self._known.clear()
+    def _remembered(self) -> Known:
+        if self._known.policy is not self.policy or len(self._known) > REMEMBERED:
+            self._known = Known(self.policy)
         return self._known
 
     async def _read_rules(self, pipe: Pipeline) -> tuple[Policy, Ties]:
@@ -325,8 +326,9 @@ class Graph:
             if person.is_doubtful:
                 yield "ZADD", where.review, (str(step.version).encode(), person.id)
         doubtful = {person.id for person in step.persons if person.is_doubtful}
-        for profile in (known for known, record in view.profiles.items() if record and known not in doubtful):
-            if profile in {merge.absorbed for merge in step.merges} or profile in {one.id for one in step.persons}:
+        settled = {merge.absorbed for merge in step.merges} | {person.id for person in step.persons} - doubtful
+        for profile in settled:
+            if view.profiles.get(profile):
                 yield "ZREM", where.review, (profile,)
 
 

@@ -102,7 +102,7 @@ def links(value: Value, policy: Policy) -> bool:
 def keys_of(anchor: Anchor, observation: Observation, policy: Policy) -> list[Value]:
     """Everything by which an observation is found: its identifiers, and blocking keys where people are weighed."""
     identifiers, evidence = observation.identifiers, policy.evidence
-    return [*identifiers, *(evidence.read(anchor, observation).keys if evidence else ())]
+    return [*identifiers, *(evidence.keys(anchor, observation) if evidence else ())]
 
 
 def holders_of(content: Content, policy: Policy) -> dict[Value, list[Anchor]]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import structlog
 from msgspec import MsgspecError, structs
@@ -58,12 +59,16 @@ log = structlog.get_logger(__name__)
 MESSAGE_BYTES = 1_000_000  # about how large a message of events.resolved may become
 EVENT_BYTES = 400  # of an event beside its properties, context and traits
 NO_ENRICHERS = Enrichers()
+MEMORY = 1 << 14  # texts of ids remembered: most events are of anchors that come again
 
 REUSED = Refused(
     "message_id_reused",
     "Another event of this source, which says something else, had its messageId before. Replayed, it gets a new one.",
     "messageId",
 )
+
+
+_text = lru_cache(MEMORY)(to_text)
 
 
 class Turn:
@@ -176,17 +181,20 @@ class Resolver:
         """Leave the new ones. What cannot be resolved is not remembered: it may come corrected under the same id."""
         candidates, turn.resolved = turn.resolved, []
         verdicts = await self._memory.judge([taken for taken, _ in candidates])
-        for (taken, found), verdict in zip(candidates, verdicts, strict=True):
+        accepted, duplicate = list[Taken](), list[Taken]()
+        for one, verdict in zip(candidates, verdicts, strict=True):
             if verdict == "reused":
-                turn.refused.append((taken, REUSED))
+                turn.refused.append((one[0], REUSED))
                 continue
-            self._tally(turn.accepted, taken)
+            accepted.append(one[0])
             if verdict == "duplicate":
-                self._tally(turn.duplicate, taken)
+                duplicate.append(one[0])
             else:
-                turn.resolved.append((taken, found))
-        metrics.DUPLICATES.inc(verdicts.count("duplicate"))
-        metrics.REUSED.inc(verdicts.count("reused"))
+                turn.resolved.append(one)
+        self._tally(turn.accepted, accepted)
+        self._tally(turn.duplicate, duplicate)
+        metrics.DUPLICATES.inc(len(duplicate))
+        metrics.REUSED.inc(len(candidates) - len(accepted))
 
     # 4. resolve
 
@@ -236,10 +244,12 @@ class Resolver:
         for partition, end in ends.items():
             self._applied[partition] = max(end, self._applied.get(partition, 0))
 
-    def _tally(self, tally: Mapping[int, Counter[str]], taken: Taken) -> None:
-        """Count an event, unless it was counted before. What is set aside is counted where it lies."""
-        if taken.offset >= self._applied.get(taken.partition, 0):
-            tally[taken.partition][taken.batch.source] += 1
+    def _tally(self, tally: Mapping[int, Counter[str]], events: Iterable[Taken]) -> None:
+        """Count events, but for those that were counted before. What is set aside is counted where it lies."""
+        messages = Counter((taken.partition, taken.offset, taken.batch.source) for taken in events)
+        for (partition, offset, source), count in messages.items():
+            if offset >= self._applied.get(partition, 0):
+                tally[partition][source] += count
 
 
 def _unreadable(message: Message, reason: str) -> QuarantinedEvent:
@@ -261,24 +271,37 @@ def _aside_id(partition: int, offset: int, number: int) -> str:
     return f"{partition}-{offset}-{number}"
 
 
+class _Run:
+    """Events of one partition and one source that follow each other, as they become a message."""
+
+    def __init__(self, partition: int, source: str) -> None:
+        self.partition = partition
+        self.source = source
+        self.events: list[ResolvedEvent] = []
+        self.size = 0
+
+    @property
+    def draft(self) -> Draft:
+        """The message."""
+        value = encode(ResolvedBatch(self.events))
+        return Draft(EVENTS_RESOLVED.name, self.partition, value, len(self.events), self.source)
+
+
 def _resolved_drafts(resolved: Iterable[tuple[Taken, Extracted]], profiles: Mapping[Anchor, bytes]) -> Iterator[Draft]:
     """Messages of events.resolved, in the order of events.raw. A message is of one source and of bounded size."""
-    runs: dict[int, list[ResolvedEvent]] = {}
-    sizes: Counter[int] = Counter()
+    runs: dict[int, _Run] = {}
     for taken, found in resolved:
-        partition, size = taken.partition, EVENT_BYTES + sum(map(len, (found.properties, found.context, found.traits)))
+        partition, source = taken.partition, taken.batch.source
+        size = EVENT_BYTES + len(found.properties) + len(found.context) + len(found.traits)
         run = runs.get(partition)
-        if run and (run[0].source != taken.batch.source or sizes[partition] + size > MESSAGE_BYTES):
-            yield _resolved_draft(partition, runs.pop(partition))
-            sizes[partition] = 0
-        runs.setdefault(partition, []).append(_resolved(taken, found, profiles[found.anchor]))
-        sizes[partition] += size
-    for partition, rest in runs.items():
-        yield _resolved_draft(partition, rest)
-
-
-def _resolved_draft(partition: int, events: list[ResolvedEvent]) -> Draft:
-    return Draft(EVENTS_RESOLVED.name, partition, encode(ResolvedBatch(events)), len(events), events[0].source)
+        if run is None or run.source != source or run.size + size > MESSAGE_BYTES:
+            if run is not None:
+                yield run.draft
+            run = runs[partition] = _Run(partition, source)
+        run.events.append(_resolved(taken, found, profiles[found.anchor]))
+        run.size += size
+    for run in runs.values():
+        yield run.draft
 
 
 def _quarantined_drafts(set_aside: Iterable[tuple[int, QuarantinedEvent]], partitions: int) -> Iterator[Draft]:
@@ -299,8 +322,8 @@ def _resolved(taken: Taken, found: Extracted, profile: bytes) -> ResolvedEvent:
         id=taken.event.id,
         type=taken.event.type,
         at=found.at,
-        anchor_id=to_text(found.anchor),
-        profile_id=to_text(profile),
+        anchor_id=_text(found.anchor),
+        profile_id=_text(profile),
         name=found.name,
         user_id=found.user_id,
         anonymous_id=found.anonymous_id,

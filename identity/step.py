@@ -21,6 +21,7 @@ from identity.keys import Slice
 from identity.links import Link, Refusal
 from identity.observations import Anchor, session_anchor
 from identity.succession import NO_HEIR, Heir, ProfileId, another_id, succeed, sure_id
+from identity.surroundings import Surroundings
 from identity.view import View
 
 LATEST = 2**63
@@ -84,12 +85,14 @@ class Step:
         cause: Cause | None = None,
         again: bool = False,
         renew: bool = False,
+        divisible: bool = False,
     ) -> None:
         """`changed`: known observations to look at anew, for `cause`; `renew`: as if they were new.
 
-        `again`: every fact counts as changed.
+        `again`: every fact counts as changed. `divisible`: raise `DivideError` rather than look at too much together.
         """
         self.view = view
+        self.surroundings = Surroundings(view, divisible=divisible)
         self.facts = facts
         self.policy = view.policy
         self.again = again
@@ -203,8 +206,8 @@ class Step:
             self._person[anchor] = Person([anchor], self.facts.causes.get(anchor, self.cause))
             self.persons.append(self._person[anchor])
             changed.discard(anchor)
-        for part, rank in await self.view.parts(changed) if changed else ():
-            found = self.view.cluster(part, rank)
+        for part, rank in await self.surroundings.parts(changed):
+            found = self.surroundings.cluster(part, rank)
             cause = next((self.facts.causes[anchor] for anchor in part if anchor in self.facts.causes), self.cause)
             for group in found.clusters:
                 own = next((self.facts.causes[anchor] for anchor in group if anchor in self.facts.causes), cause)

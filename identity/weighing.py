@@ -22,7 +22,7 @@ from itertools import combinations, product
 from math import ceil, floor, inf
 from typing import Final
 
-from identity.evidence import Evidence
+from identity.evidence import BLOCK, Evidence
 from identity.forest import ANY, Forest, Tree
 from identity.generic import generic_values
 from identity.identifiers import Value
@@ -70,14 +70,13 @@ class Weighed:
         self.ties = ties
         self.generic = generic_values(content, policy) if generic is None else generic
         self._holding = holding or _Index(content, evidence, policy).__getitem__
-        self._values: dict[Anchor, Values] = {}
+        self.values = _Said(content, policy, evidence, self.generic).__getitem__
         self._blocks: dict[Anchor, frozenset[Value]] = {}
         self._names: dict[Value, Counter[str]] = {}
         self._sorted: dict[Value, list[Anchor]] = {}
         self._sayings: dict[Anchor, Anchor] = {}
         self._days: dict[Value, dict[Anchor, list[Anchor]]] = {}
         self._weights: dict[tuple[Anchor, Anchor], float] = {}
-        self._hidden = _Hidden(self.generic, policy)
         self._met: dict[Anchor, set[Anchor]] = {}
         self._near: dict[tuple[Anchor, int], list[Anchor]] = {}
 
@@ -97,18 +96,6 @@ class Weighed:
             return limits.link
         return limits.ceiling - limits.step * (rank - CEILING) if rank >= CEILING else inf
 
-    def values(self, anchor: Anchor) -> Values:
-        """What an observation says, without what is generic."""
-        known = self._values.get(anchor)
-        if known is None:
-            reading, hidden = self.evidence.read(anchor, self.content[anchor]), self._hidden
-            if reading.single is None or any(value in hidden for value in reading.owned):
-                known = reading.values(self.evidence.schema, hidden)
-            else:
-                known = reading.single
-            self._values[anchor] = known
-        return known
-
     def weigh(self, one: Anchor, other: Anchor) -> float:
         """What speaks for one person, in bits."""
         pair = (one, other) if one < other else (other, one)
@@ -123,22 +110,32 @@ class Weighed:
 
         Everybody with one person's value meets the first few of them, in the order of anchors.
         """
-        if (known := self._met.get(anchor)) is not None:
-            return known
-        evidence, values = self.evidence, self.values(anchor)
-        found: set[Anchor] = set()
-        for value in evidence.owned(values):
+        return {one for one in self._candidates(anchor) if self._meet(anchor, one)}
+
+    def _candidates(self, anchor: Anchor) -> set[Anchor]:
+        """The same by every key that the others may have, whatever is generic."""
+        known = self._met.get(anchor)
+        if known is None:
+            found = set[Anchor]().union(*(partners for _, partners in self._partners(anchor))) - {anchor}
+            known = self._met[anchor] = {one for one in found if one in self.content}
+        return known
+
+    def _partners(self, anchor: Anchor) -> Iterator[tuple[Value, Collection[Anchor]]]:
+        """What an observation is found by, and whom that may bring together with it."""
+        limits = self.evidence.limits
+        for value in self.evidence.owned(self.values(anchor)):
             holders = self.holders(value)
-            first = evidence.limits.representatives
-            partners = holders if bisect_left(holders, anchor) < first else holders[:first]
-            found.update(one for one in partners if one in self.content and self._says(one, value))
+            is_first = bisect_left(holders, anchor) < limits.representatives
+            yield value, holders if is_first else holders[: limits.representatives]
         for key in self.blocks(anchor):
-            holders = self.holders(key)
-            if len(holders) <= evidence.limits.bucket:
-                found.update(one for one in holders if one in self.content and key in self.blocks(one))
-        found.discard(anchor)
-        self._met[anchor] = found
-        return found
+            if len(holding := self._holding(key)) <= limits.bucket:
+                yield key, holding
+
+    def _meet(self, anchor: Anchor, other: Anchor) -> bool:
+        """Whether the other one of two observations that may meet says what they meet by."""
+        return self._tells_all(other) or any(
+            other in partners and self._says(other, key) for key, partners in self._partners(anchor)
+        )
 
     def names(self, value: Value) -> Counter[str]:
         """The names that are given with a value, and how often."""
@@ -153,15 +150,20 @@ class Weighed:
         """The blocking keys of what an observation says, but for its identifiers."""
         known = self._blocks.get(anchor)
         if known is None:
-            reading, values = self.evidence.read(anchor, self.content[anchor]), self.values(anchor)
-            known = reading.keys if values is reading.single else frozenset(self.evidence.blocks(values))
+            if self._tells_all(anchor):
+                known = self.evidence.keys(anchor, self.content[anchor])
+            else:
+                known = frozenset(self.evidence.blocks(self.values(anchor)))
             self._blocks[anchor] = known
         return known
 
-    def _says(self, anchor: Anchor, value: Value) -> bool:
-        """Whether a value that is not generic is the one by which an observation that holds it is compared."""
-        reading = self.evidence.read(anchor, self.content[anchor])
-        return reading.single is not None or value in self.evidence.owned(self.values(anchor))
+    def _tells_all(self, anchor: Anchor) -> bool:
+        """Whether nothing that an observation says is left out."""
+        return self.values(anchor) is self.evidence.read(anchor, self.content[anchor]).single
+
+    def _says(self, anchor: Anchor, key: Value) -> bool:
+        """Whether a key that an observation may have is one of what it says."""
+        return key in (self.blocks(anchor) if key[0] == BLOCK else self.evidence.owned(self.values(anchor)))
 
     def neighbours(self, anchor: Anchor, rank: int) -> Iterator[Anchor]:
         """The observations that a link of this rank or stronger could join to one."""
@@ -180,7 +182,8 @@ class Weighed:
             yield from self._named(value)
         yield from self._again(anchor)
         least = self.bar(rank)
-        yield from (other for other in self.meets(anchor) if self.weigh(anchor, other) >= least)
+        near = (other for other in self._candidates(anchor) if self.weigh(anchor, other) >= least)
+        yield from (other for other in near if self._meet(anchor, other))
 
     def _named(self, value: Value) -> Iterator[Anchor]:
         """What shares a value that joins without being weighed: of a type that the model lacks, or by an alias."""
@@ -256,16 +259,23 @@ class Weighed:
         return Clustering(forest.groups, forest.links, forest.refusals, _groups(content, forest.links, self.evidence))
 
 
-class _Hidden:
-    """What an observation's values are without: what is generic, and what the settings block."""
+class _Said(dict[Anchor, Values]):
+    """What observations say, without what is generic and what the settings block."""
 
-    def __init__(self, generic: Container[Value], policy: Policy) -> None:
+    def __init__(self, content: Content, policy: Policy, evidence: Evidence, generic: Container[Value]) -> None:
+        self._content = content
+        self._evidence = evidence
         self._generic = generic
-        self._policy = policy
+        self._blocks = policy.identifiers.blocks
 
-    def __contains__(self, value: object) -> bool:
-        assert isinstance(value, tuple)
-        return value in self._generic or self._policy.identifiers.blocks(value)
+    def __missing__(self, anchor: Anchor) -> Values:
+        reading = self._evidence.read(anchor, self._content[anchor])
+        hidden = {value for value in reading.owned if value in self._generic or self._blocks(value)}
+        known = None if hidden else reading.single
+        if known is None:
+            known = reading.values(self._evidence.schema, hidden)
+        self[anchor] = known
+        return known
 
 
 class _Index(dict[Value, list[Anchor]]):
@@ -274,7 +284,7 @@ class _Index(dict[Value, list[Anchor]]):
     def __init__(self, content: Content, evidence: Evidence, policy: Policy) -> None:
         super().__init__(holders_of(content, policy))
         for anchor, observation in content.items():
-            for key in evidence.read(anchor, observation).keys:
+            for key in evidence.keys(anchor, observation):
                 self.setdefault(key, []).append(anchor)
 
     def __missing__(self, key: Value) -> list[Anchor]:
