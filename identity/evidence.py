@@ -36,11 +36,14 @@ OBSERVED = Schema((*(field for field in CUSTOMERS if field.kind != "device"), Fi
 OTHER = "card"  # the role of identifiers that the model does not know, as far as it says whether they are generic
 VIEWS, LIMITS = Views(), Limits()
 MEMORY = 1 << 17  # names and dates remembered
-READINGS = 1 << 15  # observations and compared pairs remembered, and four times as many weights
+READINGS = 1 << 15  # observations and compared pairs remembered; of weights, and of who is near, four times as many
 MOST_OF_A_TYPE = 4  # values of one field that are looked at
 DIGEST = 8  # bytes of a blocking key
 
 Known = tuple[tuple[str, ...], ...]
+# Values of one observation, those of the others that it was held against, and which of them are linked to it.
+Near = tuple[Values, Mapping[Anchor, Values], Mapping[Anchor, float]]
+NOBODY: Near = ((), {}, {})
 
 
 class Reading(NamedTuple):
@@ -94,6 +97,8 @@ class Evidence:
         self._readings: dict[Anchor, Reading] = {}
         self._found: dict[Anchor, frozenset[Value]] = {}
         self._weights: dict[tuple[Anchor, Anchor], tuple[Values, Values, float]] = {}
+        self._near: dict[Anchor, Near] = {}
+        self._looked_at = 0  # about how many others are remembered there
         self._compared: dict[tuple[Anchor, Anchor], tuple[Values, Values, Profiles]] = {}
 
     def read(self, anchor: Anchor, observation: Observation) -> Reading:
@@ -126,6 +131,8 @@ class Evidence:
 
     def weigh(self, one: Anchor, other: Anchor, left: Values, right: Values) -> float:
         """What speaks for two observations being one person, in bits, by values of theirs."""
+        if other < one:
+            one, other, left, right = other, one, right, left
         known = self._weights.get((one, other))
         if known is not None and known[0] is left and known[1] is right:
             return known[2]
@@ -134,6 +141,24 @@ class Evidence:
         bits = self.scorer.weigh(left, right)
         self._weights[one, other] = left, right, bits
         return bits
+
+    def near(self, anchor: Anchor, values: Values, others: Mapping[Anchor, Values]) -> Mapping[Anchor, float]:
+        """Those of some observations that are linked to one, with the bits, by values of theirs.
+
+        Who was found before is remembered as long as those that were looked at are among them and say the same.
+        """
+        before, looked_at, near = self._near.get(anchor, NOBODY)
+        if before is not values or not looked_at.items() <= others.items():
+            looked_at, near = {}, {}
+        if fresh := others.keys() - looked_at.keys():
+            self._looked_at += len(fresh)
+            if self._looked_at >= 4 * READINGS:
+                self._near.clear()
+                self._looked_at = len(others)
+            weights = ((other, self.weigh(anchor, other, values, others[other])) for other in fresh)
+            near = {**near, **{other: bits for other, bits in weights if bits >= self.limits.link}}
+            self._near[anchor] = values, others, near
+        return near
 
     def compare(self, one: Anchor, other: Anchor, left: Values, right: Values) -> Profiles:
         """What two observations say of one person, by values of theirs."""

@@ -61,11 +61,11 @@ class Surroundings:
         view.judge()
         seeds = set(changed)
         fresh = seeds & (view.added | view.renewed)
-        most = view.policy.most_holders(BLOCK)
+        most = view.most_holders(BLOCK)
         for key in {key for anchor in fresh for key in view.finding(anchor).own if key[0] == BLOCK}:
             if view.stored(key) <= most < len(view.posting(key)):
                 seeds.update(view.posting(key))
-        hidden = view.generic[When.BEFORE] & view.generic[When.AFTER]
+        hidden = view.was_generic & view.becomes_generic
         for value in {value for anchor in fresh for value in view.linking(anchor)} - hidden:
             seeds.update(other for other in view.posting(value) if other in view.observations)
         if view.renewed or view.ties is not view.ties_before or any(view.judgements()):
@@ -165,13 +165,12 @@ class Surroundings:
         """What links observations in the graph that is meant: to be asked of those that were read around."""
         known = self._wholes.get(when)
         if known is None:
-            view = self._view
-            ties = view.ties if when is When.AFTER else view.ties_before
+            view, becomes = self._view, when is When.AFTER
             known = self._wholes[when] = whole_of(
                 view.observations,
                 view.policy,
-                ties,
-                generic=view.generic[when],
-                holding=lambda value: view.holders(value, when),
+                view.ties if becomes else view.ties_before,
+                generic=view.becomes_generic if becomes else view.was_generic,
+                holding=view.posting if becomes else view.stored_posting,
             )
         return known

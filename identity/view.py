@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -126,6 +127,7 @@ class View:
         self.policy = policy
         self.ties = ties
         self.ties_before = ties_before or ties
+        self.most_holders = cache(policy.most_holders)
         self._known = Known(policy) if known is None else known
         self.observations: dict[Anchor, Observation] = {}
         self.owners: dict[Anchor, ProfileId] = {}
@@ -136,7 +138,8 @@ class View:
         self.partly: set[str] = set()  # devices of which only a part was read
         self.added: set[Anchor] = set()
         self.renewed: set[Anchor] = set()  # known observations that are looked at as if they were new
-        self.generic: dict[When, set[Value]] = {when: set() for when in When}  # of those that were read
+        self.was_generic: set[Value] = set()  # of the values that were read
+        self.becomes_generic: set[Value] = set()
         self.oversize = 0  # components that were too large to be looked at whole
         self._postings: dict[Value, list[Anchor]] = {}
         self._stored: dict[Value, int] = {}  # how many observations a posting holds in the state
@@ -273,32 +276,29 @@ class View:
         """How many observations hold the value in the state, as far as they are kept."""
         return self._stored.get(value, 0)
 
-    def holders(self, value: Value, when: When) -> Sequence[Anchor]:
-        """The observations that hold the value, in the graph that is meant."""
-        posting = self.posting(value)
-        return posting if when is When.AFTER else posting[: self.stored(value)]
+    def stored_posting(self, value: Value) -> list[Anchor]:
+        """The same in the graph as it was."""
+        return self.posting(value)[: self.stored(value)]
 
     def judge(self) -> None:
         """Tell which values of what is new become generic, when all that hold them were read."""
-        becoming = self.generic[When.AFTER]
-        becoming -= self._said
-        becoming.update(value for value in self._said if self._becomes_generic(value))
+        self.becomes_generic -= self._said
+        self.becomes_generic |= {value for value in self._said if self._is_generic(value)}
 
-    def _becomes_generic(self, value: Value) -> bool:
+    def _is_generic(self, value: Value) -> bool:
         holders = self.posting(value)
-        if len(holders) > self.policy.most_holders(value[0]):
+        if len(holders) > self.most_holders(value[0]):
             return True  # and perhaps not all were read
         known = (self.observations.get(anchor) for anchor in holders)
         return is_generic(value, [one for one in known if one is not None], self.policy)
 
     def is_generic(self, value: Value, when: When) -> bool:
         """Whether the value links nothing."""
-        return value in self.generic[when]
+        return value in (self.was_generic if when is When.BEFORE else self.becomes_generic)
 
     def judgements(self) -> Iterator[tuple[Value, bool]]:
         """The values that became generic or no longer are."""
-        before, after = (self.generic[when] for when in When)
-        return ((value, value in after) for value in before ^ after)
+        return ((value, value in self.becomes_generic) for value in self.was_generic ^ self.becomes_generic)
 
     def grown(self) -> Iterator[tuple[Value, list[Anchor]]]:
         """The postings that hold something new, each as it is to be kept.
@@ -306,7 +306,7 @@ class View:
         One that is generic by number, or too common to be a key, keeps just enough to show it.
         """
         for key in {key for anchor in self.added | self.renewed for key in self.finding(anchor).own}:
-            most = self.policy.most_holders(key[0]) + 1
+            most = self.most_holders(key[0]) + 1
             stored, posting = self.stored(key), self.posting(key)
             if len(posting) > stored and stored < most:
                 yield key, posting[:most]
@@ -319,9 +319,7 @@ class View:
 
     def is_telling(self, key: Value) -> bool:
         """Whether who has a key matters: unless it is too common already, or was generic and nobody new holds it."""
-        return self.stored(key) <= self.policy.most_holders(key[0]) and (
-            key in self._said or key not in self.generic[When.BEFORE]
-        )
+        return self.stored(key) <= self.most_holders(key[0]) and (key in self._said or key not in self.was_generic)
 
     async def _many(self, asked: Sequence[tuple[Any, Command]]) -> list[tuple[Any, Any]]:
         answers = await many(self.pipe, [command for _, command in asked])
@@ -345,8 +343,8 @@ class View:
 
     def _take_generic(self, value: Value, found: bytes | None) -> None:
         if found is not None:
-            for generic in self.generic.values():
-                generic.add(value)
+            self.was_generic.add(value)
+            self.becomes_generic.add(value)
 
     def _take_profile(self, profile: ProfileId, found: bytes | None) -> None:
         self.profiles[profile] = None if found is None else keys.decode_profile(found)

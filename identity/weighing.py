@@ -76,7 +76,6 @@ class Weighed:
         self._sorted: dict[Value, list[Anchor]] = {}
         self._sayings: dict[Anchor, Anchor] = {}
         self._days: dict[Value, dict[Anchor, list[Anchor]]] = {}
-        self._weights: dict[tuple[Anchor, Anchor], float] = {}
         self._met: dict[Anchor, set[Anchor]] = {}
         self._near: dict[tuple[Anchor, int], list[Anchor]] = {}
 
@@ -98,12 +97,7 @@ class Weighed:
 
     def weigh(self, one: Anchor, other: Anchor) -> float:
         """What speaks for one person, in bits."""
-        pair = (one, other) if one < other else (other, one)
-        known = self._weights.get(pair)
-        if known is None:
-            left, right = map(self.values, pair)
-            known = self._weights[pair] = self.evidence.weigh(*pair, left, right)
-        return known
+        return self.evidence.weigh(one, other, self.values(one), self.values(other))
 
     def meets(self, anchor: Anchor) -> set[Anchor]:
         """The observations that share a key which is not too common.
@@ -182,8 +176,9 @@ class Weighed:
             yield from self._named(value)
         yield from self._again(anchor)
         least = self.bar(rank)
-        near = (other for other in self._candidates(anchor) if self.weigh(anchor, other) >= least)
-        yield from (other for other in near if self._meet(anchor, other))
+        others = {other: self.values(other) for other in self._candidates(anchor)}
+        near = self.evidence.near(anchor, self.values(anchor), others)
+        yield from (other for other, bits in near.items() if bits >= least and self._meet(anchor, other))
 
     def _named(self, value: Value) -> Iterator[Anchor]:
         """What shares a value that joins without being weighed: of a type that the model lacks, or by an alias."""
