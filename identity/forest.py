@@ -62,6 +62,11 @@ class Forest:
         """The observations of each cluster."""
         return sorted(sorted(tree.anchors) for tree in self.trees)
 
+    @property
+    def refused(self) -> list[Refusal]:
+        """What was refused, and is apart in the end: another join may have brought the two sides together."""
+        return [one for one in self.refusals if self._tree_of[one.left] is not self._tree_of[one.right]]
+
     def tree_of(self, anchor: Anchor) -> Tree:
         """The cluster of an observation."""
         return self._tree_of[anchor]

@@ -77,7 +77,7 @@ class Rules:
         if rank >= ALIAS_RANK:
             forest.join_aliases()
         forest.join_values(rank)
-        return Clustering(forest.groups, forest.links, forest.refusals)
+        return Clustering(forest.groups, forest.links, forest.refused)
 
 
 class _Holders(dict[Value, list[Anchor]]):

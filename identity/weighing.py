@@ -491,10 +491,9 @@ class _Growth:
     def _keep_refusals(self) -> None:
         """Only those whose two sides are apart in the end, one for any two clusters."""
         kept: dict[frozenset[int], Refusal] = {}
-        for refusal in self._forest.refusals:
+        for refusal in self._forest.refused:
             sides = frozenset({id(self._forest.tree_of(refusal.left)), id(self._forest.tree_of(refusal.right))})
-            if len(sides) > 1:
-                kept.setdefault(sides, refusal)
+            kept.setdefault(sides, refusal)
         self._forest.refusals[:] = kept.values()
 
     def _words(self, left: Anchor, right: Anchor) -> str:
