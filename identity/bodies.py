@@ -323,6 +323,21 @@ class Explanation(BaseModel):
     steps: list[str]
 
 
+class RelativeShown(BaseModel):
+    """Somebody who may live with a person."""
+
+    profile_id: str
+    probability: float = Field(description="How likely they are of one household rather than strangers, 0.5 to 1.")
+    because: str = Field(description="How what the two said compares, in words.", examples=["street the same"])
+
+
+class HouseholdShown(BaseModel):
+    """Who may live with a person."""
+
+    profile_id: str
+    members: list[RelativeShown] = Field(description="The likeliest first; without the person.")
+
+
 class DecisionShown(BaseModel):
     """What became of a decision. `left` and `right`: the profiles of both ends now."""
 

@@ -32,6 +32,7 @@ from identity.bodies import (
     DecisionShown,
     Differences,
     Explanation,
+    HouseholdShown,
     IdentifierShown,
     JudgedShown,
     LinkShown,
@@ -42,6 +43,7 @@ from identity.bodies import (
     ProfileShown,
     ProvenanceShown,
     RebuildShown,
+    RelativeShown,
     ReviewPage,
     ReviewShown,
     RfmShown,
@@ -54,6 +56,7 @@ from identity.bodies import (
 from identity.decisions import Decision, Decisions, path_between
 from identity.facts import Cause
 from identity.graph import Graph
+from identity.households import Households
 from identity.keys import BY_HAND
 from identity.learner import FEWEST, FORCE, Judged, Standing, adopt, standing_of
 from identity.links import EVIDENCE, Link
@@ -175,6 +178,26 @@ async def explain(
         observations=[_observation(anchor, one) for anchor, one in person.observations.items()],
         links=[_link(link) for link in links],
         steps=[_step(link, person) for link in links],
+    )
+
+
+@reading.get(
+    "/{type:word}:{value:path}/household", summary="See who may live with somebody", operation_id="read_household"
+)
+async def read_household(type: TypeName, value: ValueText, here: Here, _: MayRead) -> HouseholdShown:
+    """Profiles that have in common what a household has, more than strangers would, the likeliest first.
+
+    It is a relation and merges nobody. Empty while people are made by rules: see `GET /api/v1/identity/model`.
+    """
+    person = await here.find(type, value)
+    await here.graph.ties()  # from now on the model in force
+    found = await Households(here.opened.state, here.graph.where, here.people, here.graph.policy).of(person)
+    return HouseholdShown(
+        profile_id=to_text(person.id),
+        members=[
+            RelativeShown(profile_id=to_text(one.profile), probability=round(one.probability, 3), because=one.words)
+            for one in found
+        ],
     )
 
 

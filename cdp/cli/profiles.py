@@ -75,6 +75,16 @@ def explain(
         out.say("One observation: nothing had to be linked.")
 
 
+@asks(app.command("household"))
+def household(service: Service, out: Output, *, identifier: Identifier) -> None:
+    """Say who may live with a person: who has in common what a household has. It merges nobody."""
+    answer = service.get(f"{_path(identifier)}/household")
+    if out.as_json:
+        out.document(answer)
+        return
+    out.table(answer["members"], ["profile_id", "probability", "because"], empty="Nobody that is known.")
+
+
 @asks(app.command("rules"))
 def rules(service: Service, out: Output, *, limit: Limit = 100) -> None:
     """List the rules that say which value of a trait counts, where several were said."""

@@ -360,6 +360,24 @@ def graph_of(platform: Platform) -> Graph:
     return Graph(platform.state, platform.settings.state.prefix, policy, platform.clock, partitions=4)
 
 
+async def test_a_household_is_a_relation(house: House, client: httpx.AsyncClient) -> None:
+    """People with one telephone and one address, and quite different names, stay two and are told of each other."""
+    home = {"phone": "0905123456", "address": {"street": "5 Lê Lợi", "city": "Huế"}}
+    names = {"lan": "Nguyễn Thị Lan", "hung": "Trần Văn Hùng"}
+    for user, name in names.items():
+        await house.send({"type": "identify", "userId": user, "traits": {**home, "name": name}})
+    await house.send({"type": "identify", "userId": "tu", "traits": {"phone": "0905999888", "name": "Lê Minh Tú"}})
+    by_rules = (await client.get(f"{PROFILES}/user_id:lan/household")).json()
+    await by_evidence(house)
+    found = (await client.get(f"{PROFILES}/user_id:lan/household")).json()
+    hung = await person(client, "user_id:hung")
+
+    assert by_rules["members"] == []
+    assert [(one["profile_id"], one["probability"] > 0.5) for one in found["members"]] == [(hung["profile_id"], True)]
+    assert "phone the same" in found["members"][0]["because"]
+    assert found["profile_id"] == (await person(client, "user_id:lan"))["profile_id"] != hung["profile_id"]
+
+
 async def test_who_is_likely_and_not_surely_one_waits_for_review(house: House, client: httpx.AsyncClient) -> None:
     """A doubtful link is one profile and two sure people; accepted it is surely one, rejected it is two profiles."""
     await by_evidence(house)
