@@ -255,6 +255,9 @@ class Graph:
     async def _take_model(self, pipe: Pipeline, number: int) -> None:
         packed: Any = await pipe.get(self.where.model)
         self.model = None if packed is None else keys.decode_model(packed)
+        if self.model and not self.model.fits:
+            log.warning("graph.model_outdated", number=number, todo="until another is learnt, rules make people")
+            self.model = None
         self.model_number = number
         self.policy = self.policy.by(self.model)
 

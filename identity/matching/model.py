@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from identity.matching.keys import Key, keys_of
+from identity.matching.keys import CUTS, Key, keys_of
 from identity.matching.schema import Schema
 
 Levels = tuple[float, ...]  # a probability for each level of a field, and the factor for a missing value
@@ -62,6 +62,15 @@ class Model:
     version: int = 0
     records: int = 0
     average: tuple[float, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it was learnt of comparisons and keys that there still are: another release may have had others."""
+        counts = [len(field.comparison.words) + 1 for field in self.schema]
+        kinds = (self.match, *self.others)
+        return all([len(levels) for levels in kind.levels] == counts for kind in kinds) and all(
+            not part.cut or part.cut in CUTS for key in self.keys for part in key.parts
+        )
 
     @property
     def others(self) -> tuple[Kind, ...]:

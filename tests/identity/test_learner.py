@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace as replace_struct
 
@@ -15,11 +16,13 @@ from cdp.service import Platform
 from cdp.state import Outbox
 from cdp.topics import IDENTITY_CHANGES
 from identity import learner, learnt
+from identity.evidence import OBSERVED
 from identity.facts import Cause, Facts
 from identity.graph import Graph
 from identity.learner import FORCE, KEY, KIND, Learner, standing_of
 from identity.learnt import Task
 from identity.links import EVIDENCE
+from identity.matching.model import assumed_model
 from identity.observations import Anchor, Observation
 from identity.policy import Policy
 from identity.testing import live, people
@@ -130,6 +133,20 @@ async def test_a_new_model_on_demand(platform: Platform) -> None:
     assert platform.registry.get(KIND, KEY).body["version"] == 2
     facts = both(customers(125), customers(60, seed=8))
     assert await live(platform.state, platform.settings.state.prefix) == await expected(platform, facts)
+
+
+async def test_a_model_of_another_release_is_learnt_anew(platform: Platform) -> None:
+    """Where names compare in fewer ways than they do now, rules make people until another model is learnt, at once."""
+    graph, role, old = graph_of(platform), Learner(platform), assumed_model(OBSERVED, 500)
+    match = replace(old.match, levels=tuple(levels[1:] for levels in old.match.levels))
+    await graph.adopt(replace(old, match=match, version=1, records=500), 1)
+    await graph.add(customers(125), outbox_of(platform))
+    assert graph.model_number == 1 and graph.policy.evidence is None
+    await platform.registry.put(KIND, KEY, msgspec.to_builtins(replace(old, version=1)), by="learner")
+    await role.look()
+    await graph.ties()
+    assert graph.model_number == 2 and graph.policy.evidence is not None
+    assert await live(platform.state, platform.settings.state.prefix) == await expected(platform, customers(125))
 
 
 async def test_what_a_model_did_is_told(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
