@@ -42,7 +42,7 @@ NAMESAKES: Final = "others have this name, and nothing but the name speaks for i
 CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
 TOLD: Final = frozenset(("phone", "email"))  # kinds of what is told, perhaps for somebody else, rather than shown
 # Words of names go together, in families and by fashion, more than by the chance that the model takes it for.
-NAME_ALONE = odds(0.7)
+NAME_ALONE = odds(0.75)
 EXACT = 10_000  # a probability is rounded down to such a part
 
 

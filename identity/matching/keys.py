@@ -23,7 +23,7 @@ RECIPES = (
     *("street+given", "street+family", "town+given", "town+family", "postcode+given", "postcode+family"),
     *("postcode.district+given", "postcode.district+family"),
     *("name.words+birth", "name.words+street", "name.words+region", "name.words+town", "name.words+postcode"),
-    *("name.words+phone.area", "name.words+phone.tail", "name.last+phone.area", "name.last+phone.tail"),
+    *("name.words+phone.area", "name.words+phone.tail", "name.last+phone.head", "name.last+phone.tail"),
     *("name.ends", "name.first+birth.year", "name.last+birth.year", "name.first+postcode", "name.last+postcode"),
 )
 # Where no date of birth tells people apart, names need more help.
@@ -66,6 +66,7 @@ CUTS: dict[str, Cut] = {
     "year": lambda value: value[:4],
     "day": lambda value: value[4:] if value[4:] != "0000" else None,
     "area": lambda value: value[3:7],
+    "head": lambda value: value[:-4],
     "tail": lambda value: value[-4:],
     "words": words,
     "ends": ends,

@@ -106,7 +106,7 @@ def customers(count: int, *, seed: int = 1) -> dict[Anchor, Observation]:
     chance, made = random.Random(seed), list[Observation]()
     for number in range(count):
         name = " ".join(chance.choice(some) for some in NAMES)
-        phone = ("phone", f"+8490{number - (chance.random() < SHARED):07d}")
+        phone = ("phone", _phone(number - (chance.random() < SHARED)))
         mailbox = ("email", f"{number}@example.com")
         born = f"19{chance.randrange(60, 100)}-{chance.randrange(1, 13):02d}-{chance.randrange(1, 29):02d}"
         short = name.split()[-1]
@@ -118,6 +118,10 @@ def customers(count: int, *, seed: int = 1) -> dict[Anchor, Observation]:
         ]
     chance.shuffle(made)
     return {observation.anchor: observation for observation in made}
+
+
+def _phone(number: int) -> str:
+    return f"+8490{(number * 7_919 + 1_234_567) % 10**7:07d}"
 
 
 def table(figures: Mapping[str, Sequence[float]]) -> str:
