@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import product
+from math import inf
 from typing import Final, NamedTuple
 
 from cdp.forms import dates, names
@@ -37,6 +38,8 @@ OTHER = "card"  # the role of identifiers that the model does not know, as far a
 VIEWS, LIMITS = Views(), Limits()
 MEMORY = 1 << 17  # names and dates remembered
 READINGS = 1 << 15  # observations and compared pairs remembered; of weights, and of who is near, four times as many
+# Words of names go together, in families and by fashion, more than by the chance that the model takes it for.
+NAME_ALONE = bits(0.75)
 MOST_OF_A_TYPE = 4  # values of one field that are looked at
 DIGEST = 8  # bytes of a blocking key
 
@@ -130,7 +133,10 @@ class Evidence:
         return known
 
     def weigh(self, one: Anchor, other: Anchor, left: Values, right: Values) -> float:
-        """What speaks for two observations being one person, in bits, by values of theirs."""
+        """What speaks for two observations being one person, in bits, by values of theirs.
+
+        A name alone that joins nobody links nobody either: namesakes by the dozen would hang together.
+        """
         if other < one:
             one, other, left, right = other, one, right, left
         known = self._weights.get((one, other))
@@ -139,6 +145,8 @@ class Evidence:
         if len(self._weights) >= 4 * READINGS:
             self._weights.clear()
         bits = self.scorer.weigh(left, right)
+        if self.limits.link <= bits < NAME_ALONE and self.is_name_alone(self.scorer.pattern(left, right)):
+            bits = -inf
         self._weights[one, other] = left, right, bits
         return bits
 

@@ -22,7 +22,7 @@ from itertools import combinations, product
 from math import ceil, floor, inf
 from typing import Final
 
-from identity.evidence import BLOCK, Evidence
+from identity.evidence import BLOCK, NAME_ALONE, Evidence
 from identity.forest import ANY, Forest, Tree
 from identity.generic import generic_values
 from identity.identifiers import Value
@@ -41,8 +41,6 @@ NAMED: Final = "nothing but a name speaks for it, which others may have"
 NAMESAKES: Final = "others have this name, and nothing but the name speaks for it"
 CEILING: Final = 1  # the rank of the highest link; above it are those by evidence, below what was asserted
 TOLD: Final = frozenset(("phone", "email"))  # kinds of what is told, perhaps for somebody else, rather than shown
-# Words of names go together, in families and by fashion, more than by the chance that the model takes it for.
-NAME_ALONE = odds(0.75)
 EXACT = 10_000  # a probability is rounded down to such a part
 
 
