@@ -20,7 +20,11 @@ from identity.weighing import Weighed
 
 def partition(content: Content, policy: Policy, ties: Ties = NO_TIES) -> Clustering:
     """Everything at once: what the live graph arrives at step by step."""
-    whole = whole_of(content, policy, ties)
+    return people_of(content, whole_of(content, policy, ties))
+
+
+def people_of(content: Content, whole: Whole) -> Clustering:
+    """Everything at once, by a whole that is perhaps asked more afterwards."""
     return together([whole.cluster(part, rank) for part, rank in fitting(content, whole)])
 
 

@@ -10,13 +10,14 @@ A household is a relation and never a profile: it merges nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from identity import keys
 from identity.evidence import Evidence
+from identity.identifiers import Value
 from identity.keys import Keys
 from identity.links import Content, keys_of
 from identity.matching.records import Values
@@ -24,6 +25,7 @@ from identity.observations import Anchor
 from identity.people import People, Person
 from identity.policy import Policy
 from identity.succession import ProfileId
+from identity.weighing import Weighed
 
 LIKELY = 0.5
 MOST = 1_000  # observations of others that are looked at
@@ -48,16 +50,16 @@ class Households:
 
     async def of(self, person: Person) -> list[Relative]:
         """Who may live with a person, the likeliest first; nobody while people are made by rules."""
-        evidence = self._policy.evidence
-        if evidence is None:
+        if self._policy.evidence is None:
             return []
         mine = person.observations
         others = await self._people.observations(await self._near(mine))
-        values = await self._values({**others, **mine}, evidence)
+        content = {**others, **mine}
+        whole = Weighed(content, self._policy, generic=await self._generic(content), holding=lambda _: ())
         anchors = sorted(others)
         owners = dict(zip(anchors, await self._people.owners(anchors), strict=True))
         best: dict[ProfileId, Relative] = {}
-        for anchor, probability, words in relatives(mine, others, values, evidence):
+        for anchor, probability, words in relatives(mine, others, whole):
             owner = owners[anchor]
             if (
                 owner is not None
@@ -80,25 +82,25 @@ class Households:
                 near.update(dict.fromkeys(anchor for anchor in holders if anchor not in mine))
         return sorted(near)[:MOST]
 
-    async def _values(self, content: Content, evidence: Evidence) -> dict[Anchor, Values]:
-        """What observations say, without what is generic."""
+    async def _generic(self, content: Content) -> set[Value]:
+        """The values that are nobody's own."""
         said = sorted({value for one in content.values() for value in one.identifiers})
         if not said:
-            return {}
+            return set()
         found: Any = await self._state.mget([self._where.generic(value) for value in said])
-        blocks = self._policy.identifiers.blocks
-        hidden = {value for value, flag in zip(said, found, strict=True) if flag is not None or blocks(value)}
-        return {anchor: evidence.read(anchor, one).values(evidence.schema, hidden) for anchor, one in content.items()}
+        return {value for value, flag in zip(said, found, strict=True) if flag is not None}
 
 
-def relatives(
-    mine: Content, others: Content, values: Mapping[Anchor, Values], evidence: Evidence
-) -> Iterator[tuple[Anchor, float, str]]:
-    """The others who are likely of the household of who said `mine`, each with the probability and the words."""
+def relatives(mine: Content, others: Content, whole: Weighed) -> Iterator[tuple[Anchor, float, str]]:
+    """The others who are likely of the household of who said `mine`, each with the probability and the words.
+
+    `whole` knows what all of them say, without what is generic.
+    """
+    values, evidence = whole.values, whole.evidence
     for anchor in others:
-        found = max(((_shared(values[one], values[anchor], evidence), one) for one in mine), default=(0.0, b""))
+        found = max(((_shared(values(one), values(anchor), evidence), one) for one in mine), default=(0.0, b""))
         if found[0] > LIKELY:
-            yield anchor, found[0], evidence.words(values[found[1]], values[anchor])
+            yield anchor, found[0], evidence.words(values(found[1]), values(anchor))
 
 
 def _shared(left: Values, right: Values, evidence: Evidence) -> float:

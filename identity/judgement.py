@@ -18,9 +18,8 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from identity.cluster import fitting
+from identity.cluster import people_of
 from identity.differences import moves
-from identity.links import Clustering, Content, Whole, together
 from identity.matching.learning import TRUST_IN_MATCH
 from identity.matching.model import Model
 from identity.observations import Anchor
@@ -58,11 +57,6 @@ class Judgement(Struct, frozen=True, kw_only=True):
     expected: int = 0
     joined: int = 0
     reasons: tuple[str, ...] = ()
-
-
-def people_of(content: Content, whole: Whole) -> Clustering:
-    """Everything at once, as `identity.cluster.partition` does, by a whole that is asked more afterwards."""
-    return together([whole.cluster(part, rank) for part, rank in fitting(content, whole)])
 
 
 def judge(whole: Weighed, before: Sequence[Collection[Anchor]], *, by_rules: bool) -> Judgement:

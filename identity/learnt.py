@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from cdp.settings import IdentitySettings
-from identity.cluster import partition
+from identity.cluster import partition, people_of
 from identity.evidence import OBSERVED, Evidence
-from identity.judgement import Judgement, flaw, judge, people_of
+from identity.judgement import Judgement, flaw, judge
 from identity.links import Content
 from identity.matching.generic import Owners
 from identity.matching.learning import learn

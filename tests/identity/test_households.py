@@ -27,11 +27,10 @@ def told(mine: str, *others: str) -> dict[str, float]:
     """How likely the others are of the household of who said the first, as far as that is told."""
     content = {(said := one(text)).anchor: said for text in (mine, *others)}
     whole = Weighed(content, Policy(evidence=EVIDENCE))
-    values = {anchor: whole.values(anchor) for anchor in content}
     known: dict[Anchor, Observation] = {one(mine).anchor: one(mine)}
     rest = {anchor: said for anchor, said in content.items() if anchor not in known}
     name_of = {one(text).anchor: text for text in others}
-    return {name_of[anchor]: share for anchor, share, _ in relatives(known, rest, values, EVIDENCE)}
+    return {name_of[anchor]: share for anchor, share, _ in relatives(known, rest, whole)}
 
 
 def test_who_shares_a_telephone_and_an_address_may_live_together() -> None:
